@@ -1,0 +1,64 @@
+/** The contract of client-side encryption formats. Pure: bytes and keys in, bytes and keys out, no network, no clock. */
+import type { DataKey, KeyContext, KeyUri, WrappedKey } from "../core/key.ts";
+import type { ByteStream, ObjectHead } from "../core/object.ts";
+
+/** How one object is sealed: everything its envelope says, parsed. */
+export interface Seal {
+  /** Id of the envelope that read or made it. */
+  readonly format: string;
+  /** Content algorithm as stored: `AES/GCM/NoPadding`, `AES/CBC/PKCS5Padding`, `115`; `none` for plain. */
+  readonly content: string;
+  /** Wrap algorithm as stored: `kms+context`, `kms`, `gcp-kms+context`, `local-kms+context`; `none` for plain. */
+  readonly wrap: string;
+  /** Absent in a seal that is fresh or retargeted and not wrapped yet, and in plain. */
+  readonly wrapped?: WrappedKey | undefined;
+  /** What the data key is bound to: given to the KMS as it stands. */
+  readonly context: KeyContext;
+  /** Parameters of the body, which no rewrap ever changes: IV, tag length, message id, commitment, stated length. As stored. */
+  readonly fixed: ReadonlyMap<string, string>;
+  /** Metadata names that belong to the envelope in the object as read: removed before the new envelope is written. */
+  readonly owns: readonly string[];
+  /** Weaknesses and dropped fields the operator should know of. */
+  readonly notes: readonly string[];
+}
+
+export interface SealBytes {
+  /** Beside the body. */
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Before the body; empty for formats that live in metadata. */
+  readonly prefix: Uint8Array;
+}
+
+export interface FreshSeal {
+  readonly seal: Seal;
+  /** The caller wipes it. */
+  readonly dataKey: DataKey;
+}
+
+export interface Envelope {
+  readonly id: string; // s3ec-v2, s3ec-v3, plain
+  /** at-end: plaintext flows before it is proven, so it may only flow into a put that can still be withdrawn. */
+  readonly verifies: "by-segment" | "at-end" | "never";
+  /** How much of the object's start `read` needs. */
+  readonly prefixBytesMax: number;
+  /** undefined: not this format. Throws SEAL_MALFORMED: this format, but broken; SEAL_UNSUPPORTED: whole, but not carried. Never guesses. */
+  read(head: ObjectHead, prefix: Uint8Array): Seal | undefined;
+  /** The same seal as it must stand under another key: new wrap name and context, not wrapped yet. Throws SEAL_UNSUPPORTED. */
+  retarget(seal: Seal, to: KeyUri): Seal;
+  /** Throws SEAL_FORGED where the key is not the one the body was sealed under, as far as the format can tell (V3 commitment). */
+  check(seal: Seal, key: DataKey): void;
+  /** Of a wrapped seal. */
+  write(seal: Seal): SealBytes;
+  /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */
+  fresh(context: KeyContext, to: KeyUri): FreshSeal;
+  seal(plaintext: ByteStream, seal: Seal, key: DataKey): ByteStream;
+  /** Throws SEAL_FORGED, uniformly, at the end (at-end) or at the broken segment. */
+  open(ciphertext: ByteStream, seal: Seal, key: DataKey): ByteStream;
+  /** Throws TOO_LARGE above the format's limit. */
+  sealedSize(plainBytes: number, seal: Seal): number;
+  /** undefined where it cannot be known without opening (CBC padding). Throws SEAL_MALFORMED where no plaintext has this sealed size. */
+  plainSize(sealedBytes: number, seal: Seal): number | undefined;
+}
+
+/** A retargeted or fresh seal, now wrapped. */
+export const withWrapped = (seal: Seal, wrapped: WrappedKey): Seal => ({ ...seal, wrapped });

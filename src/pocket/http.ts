@@ -1,0 +1,164 @@
+/**
+ * The common floor of the pocket clouds: a real HTTP server on 127.0.0.1, a request log in numbers, and faults on purpose.
+ * Pocket clouds compute real cryptography and keep their objects in memory.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+
+export interface PocketRequest {
+  readonly method: string;
+  /** As on the wire: still percent-encoded. */
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingMessage["headers"];
+  readonly incoming: IncomingMessage;
+}
+
+/** A fault happens to requests it matches, after `skip` of them, `times` times (default once). */
+export interface Fault {
+  readonly match: (request: PocketRequest) => boolean;
+  readonly skip?: number;
+  readonly times?: number;
+  /** Wait before anything else happens. */
+  readonly delayMs?: number;
+  /** Answer with this instead of working. */
+  readonly answer?: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string };
+  /** Work, then drop the connection after this many bytes of the answer's body. */
+  readonly cutBodyAt?: number;
+  /** Work completely, then drop the connection without an answer (the ambiguous put). */
+  readonly loseAnswer?: boolean;
+}
+
+export class Faults {
+  #list: { readonly fault: Fault; seen: number }[] = [];
+
+  add(fault: Fault): void {
+    this.#list.push({ fault, seen: 0 });
+  }
+
+  clear(): void {
+    this.#list = [];
+  }
+
+  take(request: PocketRequest): Fault | undefined {
+    for (const entry of this.#list) {
+      if (!entry.fault.match(request)) continue;
+      const turn = entry.seen++;
+      const first = entry.fault.skip ?? 0;
+      if (turn >= first && turn < first + (entry.fault.times ?? 1)) return entry.fault;
+    }
+    return undefined;
+  }
+}
+
+export interface PocketServer {
+  /** `http://127.0.0.1:port` */
+  readonly url: string;
+  readonly faults: Faults;
+  /** Requests served so far, by `METHOD` and by `METHOD label` where the cloud names its operations. */
+  readonly counts: Map<string, number>;
+  close(): Promise<void>;
+}
+
+export type PocketHandler = (
+  request: PocketRequest,
+  response: ServerResponse,
+  count: (label: string) => void,
+) => Promise<void>;
+
+export async function startPocketServer(handler: PocketHandler, port = 0): Promise<PocketServer> {
+  const faults = new Faults();
+  const counts = new Map<string, number>();
+  const server = createServer({ keepAliveTimeout: 30_000, maxHeaderSize: 64 * 1024 }, (incoming, response) => {
+    serve(handler, faults, counts, incoming, response).catch((error: unknown) => {
+      if (!response.headersSent) response.writeHead(500);
+      response.end(String(error));
+    });
+  });
+  const sockets = trackSockets(server);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", resolve);
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return { url, faults, counts, close: () => closeServer(server, sockets) };
+}
+
+async function serve(
+  handler: PocketHandler,
+  faults: Faults,
+  counts: Map<string, number>,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const target = incoming.url ?? "/";
+  const mark = target.indexOf("?");
+  const path = mark < 0 ? target : target.slice(0, mark);
+  const query = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
+  const method = incoming.method ?? "GET";
+  const request: PocketRequest = { method, path, query, headers: incoming.headers, incoming };
+  const count = (label: string) => counts.set(label, (counts.get(label) ?? 0) + 1);
+  count(method);
+  const fault = faults.take(request);
+  if (fault?.delayMs) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
+  if (fault?.answer) {
+    incoming.resume();
+    response.writeHead(fault.answer.status, fault.answer.headers ?? {}).end(fault.answer.body ?? "");
+    return;
+  }
+  if (fault?.cutBodyAt !== undefined) cutAfter(response, fault.cutBodyAt);
+  if (fault?.loseAnswer) loseAnswer(response);
+  await handler(request, response, (label) => count(`${method} ${label}`));
+}
+
+/** The head goes out whole, then at most `limit` bytes of the body, then the socket dies. */
+function cutAfter(response: ServerResponse, limit: number): void {
+  let sent = 0;
+  const write = response.write.bind(response) as (chunk: Uint8Array) => boolean;
+  const send = (chunk: unknown): boolean => {
+    const bytes = Buffer.from(chunk as Uint8Array);
+    const rest = limit - sent;
+    sent += bytes.length;
+    if (bytes.length < rest) return write(bytes);
+    write(bytes.subarray(0, Math.max(rest, 0)));
+    setTimeout(() => response.socket?.destroy(), 5);
+    return false;
+  };
+  response.write = send as typeof response.write;
+  response.end = ((chunk?: unknown) => {
+    if (chunk !== undefined && typeof chunk !== "function") send(chunk);
+    setTimeout(() => response.socket?.destroy(), 5);
+    return response;
+  }) as typeof response.end;
+}
+
+function loseAnswer(response: ServerResponse): void {
+  response.writeHead = (() => response) as typeof response.writeHead;
+  response.write = (() => true) as typeof response.write;
+  response.end = (() => {
+    response.socket?.destroy();
+    return response;
+  }) as typeof response.end;
+}
+
+function trackSockets(server: Server): Set<Socket> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
+function closeServer(server: Server, sockets: Set<Socket>): Promise<void> {
+  for (const socket of sockets) socket.destroy();
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+/** The request's whole body. */
+export async function readBody(incoming: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of incoming) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}

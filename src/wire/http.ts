@@ -1,0 +1,141 @@
+/**
+ * HTTP/1.1 to one origin over a pool of kept connections. Redirects are never followed (credentials would follow them), paths go
+ * out byte for byte as given (no dot-segment folding: object keys hold `..` and `//`), and nothing is retried here.
+ * Guest: undici, hidden behind this file so that another client can take its place.
+ */
+import { Pool } from "undici";
+import { SealiftError } from "../core/error.ts";
+import type { ByteStream } from "../core/object.ts";
+
+export interface HttpOptions {
+  /** `https://host[:port]`, without a path. */
+  readonly origin: string;
+  /** PEM text of extra certificate authorities. */
+  readonly ca?: string | undefined;
+  readonly connections?: number | undefined;
+  /** Silence that ends a request: before the head, and between two chunks of a body. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface HttpRequest {
+  readonly method: string;
+  /** Encoded path and query, sent as it is. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Names in lower case; repeated headers joined by `, `. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The bytes as they come. A connection lost on the way throws NET_UNREACHABLE; length is checked by the caller. */
+  readonly body: ByteStream;
+  /** The whole body as text; PROVIDER_ERROR above `bytesMax`. */
+  text(bytesMax?: number): Promise<string>;
+  bytes(bytesMax?: number): Promise<Buffer>;
+  /** Gives the connection back without the body. */
+  dismiss(): Promise<void>;
+}
+
+const TEXT_BYTES_MAX = 16 * 1024 * 1024;
+/** Unread rests up to this size are drained so that the connection is kept; larger ones close it. */
+const DRAIN_BYTES_MAX = 128 * 1024;
+
+export class HttpClient {
+  readonly origin: string;
+  readonly #pool: Pool;
+
+  constructor(options: HttpOptions) {
+    this.origin = options.origin;
+    const timeoutMs = options.timeoutMs ?? 60_000;
+    this.#pool = new Pool(options.origin, {
+      connections: options.connections ?? 128,
+      pipelining: 1,
+      headersTimeout: timeoutMs,
+      bodyTimeout: timeoutMs,
+      keepAliveTimeout: 20_000,
+      connect: { timeout: 10_000, ...(options.ca === undefined ? {} : { ca: options.ca }) },
+    });
+  }
+
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    try {
+      const answer = await this.#pool.request({
+        method: request.method as "GET",
+        path: request.path,
+        headers: { ...request.headers },
+        body: request.body ?? null,
+        signal: request.signal,
+      });
+      return respond(answer.statusCode, answer.headers, answer.body, this.origin);
+    } catch (error) {
+      throw networkError(error, this.origin, request.signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+}
+
+type UndiciBody = AsyncIterable<Uint8Array> & {
+  destroy(): unknown;
+  dump(options: { limit: number }): Promise<void>;
+};
+
+function respond(
+  status: number,
+  raw: Record<string, string | string[] | undefined>,
+  body: UndiciBody,
+  origin: string,
+): HttpResponse {
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, value] of Object.entries(raw)) {
+    if (value !== undefined) headers[name.toLowerCase()] = Array.isArray(value) ? value.join(", ") : value;
+  }
+  const bytes = (bytesMax = TEXT_BYTES_MAX) => collect(translated(body, origin), bytesMax, origin);
+  return {
+    status,
+    headers,
+    body: translated(body, origin),
+    bytes,
+    text: async (bytesMax) => (await bytes(bytesMax)).toString("utf8"),
+    dismiss: () => body.dump({ limit: DRAIN_BYTES_MAX }).catch(() => void body.destroy()),
+  };
+}
+
+/** Network faults in the middle of a body become our errors; stopping early closes the connection. */
+async function* translated(body: UndiciBody, origin: string): ByteStream {
+  try {
+    yield* body;
+  } catch (error) {
+    throw networkError(error, origin);
+  }
+}
+
+async function collect(body: ByteStream, bytesMax: number, origin: string): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    if (size > bytesMax)
+      throw new SealiftError("PROVIDER_ERROR", `${origin} answered with more than ${bytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+const TIMEOUTS = new Set(["UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT", "ETIMEDOUT"]);
+
+function networkError(error: unknown, origin: string, signal?: AbortSignal): unknown {
+  if (error instanceof SealiftError) return error;
+  if (signal?.aborted) return signal.reason;
+  const { code, message, name } = error as { code?: string; message?: string; name?: string };
+  if (name === "AbortError") return error;
+  const kind = code !== undefined && TIMEOUTS.has(code) ? "NET_TIMEOUT" : "NET_UNREACHABLE";
+  return new SealiftError(kind, `${origin}: ${message ?? "connection failed"}${code ? ` (${code})` : ""}`, {
+    cause: error,
+  });
+}
