@@ -1,0 +1,96 @@
+/**
+ * A migration as its job file states it, defaults filled in: plain JSON data, kept in the ledger as it is. It holds no secret,
+ * only references to secrets (`env:NAME`, `file:/path`), which each process resolves for itself.
+ */
+
+/** `env:NAME` or `file:/absolute/path`. */
+export type SecretReference = string;
+
+export interface CredentialReferences {
+  readonly accessKeyId: SecretReference;
+  readonly secretAccessKey: SecretReference;
+  readonly sessionToken?: SecretReference | undefined;
+}
+
+/** How to reach a key-management service. */
+export interface KmsAccess {
+  readonly region?: string | undefined;
+  readonly endpoint?: string | undefined;
+  /** host:port of the gRPC door (Google, transport: grpc). */
+  readonly grpcEndpoint?: string | undefined;
+  readonly transport?: "rest" | "grpc" | undefined;
+  readonly profile?: string | undefined;
+  readonly credentials?: CredentialReferences | undefined;
+  readonly credentialsFile?: string | undefined;
+  readonly anonymous?: boolean | undefined;
+  readonly caFile?: string | undefined;
+  readonly allowInsecureEndpoint?: boolean | undefined;
+}
+
+/** One side of a migration: a bucket (or directory), how to reach it, and the KMS beside it. */
+export interface Shore {
+  /** `s3://bucket/prefix`, `gs://bucket/prefix` or `file:///directory`. */
+  readonly url: string;
+  readonly region?: string | undefined;
+  readonly endpoint?: string | undefined;
+  readonly pathStyle?: boolean | undefined;
+  readonly caFile?: string | undefined;
+  readonly profile?: string | undefined;
+  readonly credentials?: CredentialReferences | undefined;
+  readonly credentialsFile?: string | undefined;
+  readonly anonymous?: boolean | undefined;
+  readonly requesterPays?: boolean | undefined;
+  readonly userProject?: string | undefined;
+  readonly allowInsecureEndpoint?: boolean | undefined;
+  /** References to customer-provided keys (SSE-C), each base64 of 32 bytes. */
+  readonly customerKeys?: readonly SecretReference[] | undefined;
+  readonly kms?: KmsAccess | undefined;
+}
+
+export interface JobKeys {
+  /** The key URI under which every data key is wrapped at the destination. */
+  readonly wrapWith: string;
+  /** Key URIs that may be opened; empty: any that the credentials can open. */
+  readonly allow: readonly string[];
+  /** Pairs that the key context of every rewrapped object must hold. */
+  readonly requireContext: Readonly<Record<string, string>>;
+  /** The key context of objects that are sealed afresh. */
+  readonly sealContext: Readonly<Record<string, string>>;
+  /** Where `local://` keys live. */
+  readonly localDirectory?: string | undefined;
+}
+
+/** Which objects take part. Sizes and ages are kept as written; core/filter.ts reads them. */
+export interface FilterSpec {
+  readonly include?: readonly string[] | undefined;
+  readonly exclude?: readonly string[] | undefined;
+  readonly minSize?: string | number | undefined;
+  readonly maxSize?: string | number | undefined;
+  readonly minAge?: string | undefined;
+  readonly maxAge?: string | undefined;
+}
+
+export interface JobOptions {
+  /** What happens to objects without a client-side envelope. */
+  readonly fallback: "seal" | "server" | "copy" | "refuse";
+  /** The provider-side key for fallback: server. */
+  readonly serverKey?: string | undefined;
+  readonly overwrite: boolean;
+  readonly verify: "none" | "sample" | "full";
+  readonly pageObjects: number;
+  readonly transfers: number;
+  /** Key prefixes at which the listing is divided. */
+  readonly shardPrefixes?: readonly string[] | undefined;
+}
+
+export interface Job {
+  readonly apiVersion: "sealift/v1";
+  readonly kind: "Migration";
+  readonly name?: string | undefined;
+  readonly source: Shore;
+  readonly destination: Shore;
+  readonly keys: JobKeys;
+  readonly filter: FilterSpec;
+  readonly options: JobOptions;
+  readonly retry: { readonly attempts: number; readonly delayMs: number };
+}
