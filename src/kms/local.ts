@@ -1,0 +1,216 @@
+/**
+ * Keys in files, for one machine, for tests and for the demo: `local://name` is `<directory>/<name>.key`, one line of base64 of
+ * 32 bytes, mode 0600, in a directory of mode 0700, both ours. What it wraps looks like this:
+ *
+ *   0        1                9            21                        21 + n            37 + n
+ *   +--------+----------------+------------+-------------------------+-----------------+
+ *   |  0x01  |  fingerprint   |     iv     |   ciphertext, n bytes   |       tag       |
+ *   +--------+----------------+------------+-------------------------+-----------------+
+ *   version   of the file's key  random      AES-256-GCM (NIST SP 800-38D)
+ *
+ *   additional data = bytes 0..9, then the key context as canonical JSON (RFC 8785)
+ *
+ * The fingerprint is public: it says which key opens the rest when the envelope does not.
+ */
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { SealiftError } from "../core/error.ts";
+import { contextBytes, DataKey, type KeyContext, type KeyUri, keyUri, type WrappedKey } from "../core/key.ts";
+import { cannotOpen, checkDataKeySize, isPlausible, nameOf } from "./answer.ts";
+import type { Kms, Unwrapped } from "./kms.ts";
+
+export interface LocalKmsOptions {
+  readonly directory: string;
+}
+
+const VERSION = 1;
+const HEADER_BYTES = 9;
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+const KEY_BYTES = 32;
+/** 44 characters of base64 and an end of line. */
+const FILE_BYTES_MAX = 64;
+/** More key files than this in one directory are not searched for a fingerprint. */
+const FILES_MAX = 1000;
+const SUFFIX = ".key";
+const KEY_FILE_NAME = /^[\w.-]{1,64}\.key$/;
+
+export const openLocalKms = (options: LocalKmsOptions): Kms => new LocalKms(options.directory);
+
+/** Creates `<directory>/<name>.key` with a random key; KEY_FILE where it exists already. */
+export async function createLocalKey(directory: string, name: string): Promise<KeyUri> {
+  const uri = keyUri(`local://${name}`);
+  await checkDirectory(directory);
+  const key = randomBytes(KEY_BYTES);
+  const path = join(directory, name + SUFFIX);
+  let file: FileHandle | undefined;
+  try {
+    // Create-only: a key that is replaced takes everything it ever wrapped with it.
+    file = await open(path, "wx", 0o600);
+    await file.writeFile(`${key.toString("base64")}\n`);
+    await file.sync();
+  } catch (error) {
+    throw keyFileError(path, (error as NodeJS.ErrnoException).code === "EEXIST" ? "exists already" : reason(error));
+  } finally {
+    key.fill(0);
+    await file?.close();
+  }
+  return uri;
+}
+
+interface LoadedKey {
+  readonly uri: KeyUri;
+  readonly key: DataKey;
+  /** Version and fingerprint, as they open every wrapped key. */
+  readonly header: Buffer;
+}
+
+class LocalKms implements Kms {
+  readonly scheme = "local";
+  readonly #directory: string;
+  readonly #keys = new Map<string, Promise<LoadedKey>>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
+    signal.throwIfAborted();
+    checkDataKeySize(dataKey.sizeBytes);
+    const { key: wrapping, header } = await this.#load(nameOf(key, this.scheme));
+    signal.throwIfAborted();
+    // Random 96-bit nonces are safe for 2^32 keys under one file (SP 800-38D 8.3).
+    const iv = randomBytes(IV_BYTES);
+    const cipher = createCipheriv("aes-256-gcm", wrapping.reveal(), iv, { authTagLength: TAG_BYTES });
+    cipher.setAAD(Buffer.concat([header, contextBytes(context)]));
+    const ciphertext = Buffer.concat([cipher.update(dataKey.reveal()), cipher.final()]);
+    return { scheme: "local", uri: key, bytes: Buffer.concat([header, iv, ciphertext, cipher.getAuthTag()]) };
+  }
+
+  async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
+    if (wrapped.scheme !== this.scheme) return undefined;
+    signal.throwIfAborted();
+    const loaded = await this.#find(wrapped);
+    signal.throwIfAborted();
+    const bytes = Buffer.from(wrapped.bytes.buffer, wrapped.bytes.byteOffset, wrapped.bytes.byteLength);
+    const where = loaded?.uri ?? wrapped.uri ?? "any local key";
+    if (!loaded || !isPlausible(bytes) || bytes.length <= HEADER_BYTES + IV_BYTES + TAG_BYTES) throw cannotOpen(where);
+    return { dataKey: decrypt(loaded, bytes, context), by: loaded.uri };
+  }
+
+  async check(key: KeyUri, _use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await this.#load(nameOf(key, this.scheme));
+  }
+
+  async close(): Promise<void> {
+    const loading = [...this.#keys.values()];
+    this.#keys.clear();
+    for (const load of await Promise.allSettled(loading)) if (load.status === "fulfilled") load.value.key.wipe();
+  }
+
+  async #find(wrapped: WrappedKey): Promise<LoadedKey | undefined> {
+    if (wrapped.uri !== undefined) return this.#load(nameOf(wrapped.uri, this.scheme));
+    await checkDirectory(this.#directory);
+    const files = (await readdir(this.#directory)).filter((file) => KEY_FILE_NAME.test(file)).sort();
+    for (const file of files.slice(0, FILES_MAX)) {
+      const loaded = await this.#load(file.slice(0, -SUFFIX.length));
+      if (loaded.header.equals(wrapped.bytes.subarray(0, HEADER_BYTES))) return loaded;
+    }
+    return undefined;
+  }
+
+  /** Read once and kept until `close`: a worker that looked at the file for every object would spend its time there. */
+  #load(name: string): Promise<LoadedKey> {
+    const known = this.#keys.get(name);
+    if (known) return known;
+    const loading = readKey(this.#directory, name);
+    this.#keys.set(name, loading);
+    // A failure is not kept: the operator mends the file and resumes.
+    loading.catch(() => this.#keys.delete(name));
+    return loading;
+  }
+}
+
+function decrypt(loaded: LoadedKey, bytes: Buffer, context: KeyContext): DataKey {
+  const bodyAt = HEADER_BYTES + IV_BYTES;
+  const tagAt = bytes.length - TAG_BYTES;
+  const iv = bytes.subarray(HEADER_BYTES, bodyAt);
+  const decipher = createDecipheriv("aes-256-gcm", loaded.key.reveal(), iv, { authTagLength: TAG_BYTES });
+  // The file's own header is bound, not the one received: another version or fingerprint cannot pass.
+  decipher.setAAD(Buffer.concat([loaded.header, contextBytes(context)]));
+  decipher.setAuthTag(bytes.subarray(tagAt));
+  const plain = decipher.update(bytes.subarray(bodyAt, tagAt));
+  try {
+    decipher.final();
+    if (!loaded.header.equals(bytes.subarray(0, HEADER_BYTES))) throw cannotOpen(loaded.uri);
+    return new DataKey(plain);
+  } catch {
+    throw cannotOpen(loaded.uri);
+  } finally {
+    plain.fill(0);
+  }
+}
+
+async function readKey(directory: string, name: string): Promise<LoadedKey> {
+  const uri = keyUri(`local://${name}`);
+  await checkDirectory(directory);
+  const path = join(directory, name + SUFFIX);
+  const text = Buffer.alloc(FILE_BYTES_MAX + 1);
+  let file: FileHandle | undefined;
+  try {
+    // The open file is judged, not the path, so that nothing can be put in its place in between; a link is not followed.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const stat = await file.stat();
+    if (!stat.isFile()) throw keyFileError(path, "is not a regular file");
+    checkPrivate(path, stat);
+    const { bytesRead } = await file.read(text, 0, text.length, 0);
+    // The string of it that base64 needs cannot be wiped; the buffers are.
+    return decode(uri, path, text.toString("latin1", 0, bytesRead));
+  } catch (error) {
+    throw error instanceof SealiftError ? error : keyFileError(path, reason(error));
+  } finally {
+    text.fill(0);
+    await file?.close();
+  }
+}
+
+function decode(uri: KeyUri, path: string, text: string): LoadedKey {
+  const bytes = Buffer.from(text.trimEnd(), "base64");
+  try {
+    // Written again and compared: Buffer reads over whatever is not base64.
+    if (bytes.length !== KEY_BYTES || bytes.toString("base64") !== text.replace(/\r?\n$/, "")) {
+      throw keyFileError(path, "is not one line of base64 of 32 bytes");
+    }
+    const digest = createHash("sha256").update("sealift local key\n").update(bytes).digest();
+    const header = Buffer.concat([Buffer.from([VERSION]), digest.subarray(0, HEADER_BYTES - 1)]);
+    return { uri, key: new DataKey(bytes), header };
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+async function checkDirectory(directory: string): Promise<void> {
+  const stat = await lstat(directory).catch((error: unknown) => {
+    throw keyFileError(directory, reason(error));
+  });
+  if (!stat.isDirectory()) throw keyFileError(directory, "is not a directory");
+  checkPrivate(directory, stat);
+}
+
+function checkPrivate(path: string, stat: { readonly mode: number; readonly uid: number }): void {
+  if ((stat.mode & 0o077) !== 0) {
+    throw keyFileError(path, `is open to group or others (mode ${(stat.mode & 0o777).toString(8)})`);
+  }
+  if (process.getuid && stat.uid !== process.getuid()) throw keyFileError(path, "belongs to another user");
+}
+
+/** ENOENT and its kind, without Node's sentence: that one repeats the path. */
+function reason(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOENT" ? "is missing" : `cannot be used (${code ?? "unknown error"})`;
+}
+
+const keyFileError = (path: string, what: string) => new SealiftError("KEY_FILE", `${path} ${what}`);
