@@ -1,0 +1,89 @@
+/** What every driver asks before it writes: does the name fit, do the attributes fit, is this still the version that was seen. */
+import { SealiftError } from "../core/error.ts";
+import type { Attributes, ObjectHead, VersionPin } from "../core/object.ts";
+import type { PutOptions, StoreTraits } from "./store.ts";
+
+/** A lone surrogate has no UTF-8 form: it would be stored under another name than it was listed by. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** Refuses, before the first byte is asked for, what the store could not keep as it is given. */
+export function checkPut(traits: StoreTraits, key: string, options: PutOptions): void {
+  options.signal.throwIfAborted();
+  checkName(traits, key);
+  checkAttributes(traits, key, options.attributes);
+  if (options.sizeBytes <= traits.objectBytesMax) return;
+  const limit = `${options.sizeBytes} bytes, ${traits.objectBytesMax} are allowed`;
+  throw new SealiftError("TOO_LARGE", limit, { object: key });
+}
+
+/** NAME_UNFIT where no store with these traits can hold the key. */
+function checkName(traits: StoreTraits, key: string): void {
+  const sizeBytes = Buffer.byteLength(key);
+  const fault =
+    sizeBytes === 0
+      ? "the name is empty"
+      : sizeBytes > traits.keyBytesMax
+        ? `the name has ${sizeBytes} bytes, ${traits.keyBytesMax} are allowed`
+        : LONE_SURROGATE.test(key)
+          ? "the name is not well-formed Unicode"
+          : undefined;
+  if (fault !== undefined) throw new SealiftError("NAME_UNFIT", fault, { object: key });
+}
+
+/** HTTP tokens (RFC 9110, 5.6.2) without capitals. */
+const LOWER_TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
+
+/** METADATA_UNFIT where an attribute could not be kept unchanged. */
+function checkAttributes(traits: StoreTraits, key: string, attributes: Attributes): void {
+  const unfit = (why: string) => new SealiftError("METADATA_UNFIT", why, { object: key });
+  let sum = 0;
+  for (const [name, value] of attributes.metadata) {
+    const nameBytes = Buffer.byteLength(name);
+    const valueBytes = Buffer.byteLength(value);
+    const shown = JSON.stringify(name.slice(0, 80));
+    sum += nameBytes + valueBytes;
+    if (name === "" || LONE_SURROGATE.test(name + value)) throw unfit(`metadata ${shown} is not well-formed`);
+    if (nameBytes > traits.metadataNameBytesMax) throw unfit(`metadata name ${shown}... is too long`);
+    if (valueBytes > traits.metadataValueBytesMax) {
+      throw unfit(`metadata ${shown} has ${valueBytes} bytes, ${traits.metadataValueBytesMax} are allowed`);
+    }
+    if (traits.metadataNames === "ascii-lower" && !LOWER_TOKEN.test(name)) {
+      throw unfit(`metadata name ${shown} is not a lower-case HTTP token`);
+    }
+  }
+  if (sum > traits.metadataBytesMax) {
+    throw unfit(`the metadata has ${sum} bytes, ${traits.metadataBytesMax} are allowed`);
+  }
+  if (attributes.expires !== undefined && !traits.keepsExpires) throw unfit("the Expires header is not kept here");
+}
+
+export const matchesPin = (pin: VersionPin, head: Pick<ObjectHead, "version" | "etag">): boolean =>
+  pin.version === undefined ? pin.etag === head.etag : pin.version === head.version;
+
+/** STORE_EXISTS or STORE_CHANGED where the put's condition does not hold against what stands there now. */
+export function checkCondition(
+  condition: PutOptions["condition"],
+  key: string,
+  standing: Pick<ObjectHead, "version" | "etag"> | undefined,
+): void {
+  if (condition === "any") return;
+  if (condition === "absent") {
+    if (standing === undefined) return;
+    throw new SealiftError("STORE_EXISTS", "an object stands there already", { object: key });
+  }
+  if (standing !== undefined && matchesPin(condition, standing)) return;
+  const what = standing === undefined ? "the object is gone" : "another version stands there";
+  throw new SealiftError("STORE_CHANGED", what, { object: key });
+}
+
+export const notFound = (key: string): SealiftError =>
+  new SealiftError("STORE_NOT_FOUND", "there is no such object", { object: key });
+
+export const changed = (key: string): SealiftError =>
+  new SealiftError("STORE_CHANGED", "another version stands there", { object: key });
+
+export const cut = (key: string, actualBytes: number, sizeBytes: number): SealiftError =>
+  new SealiftError("STORE_CUT", `the body had ${actualBytes} of ${sizeBytes} bytes`, { object: key });
+
+export const checksum = (key: string, why: string): SealiftError =>
+  new SealiftError("STORE_CHECKSUM", why, { object: key });
