@@ -1,0 +1,150 @@
+/** Reading a job file: YAML or JSON text in, a Job out, or JOB_INVALID naming the field and what to do about it. */
+import { join } from "node:path";
+import { parseDocument } from "yaml";
+import type { z } from "zod";
+import { SealiftError } from "../core/error.ts";
+import { compileFilter } from "../core/filter.ts";
+import type { Job, Shore } from "../core/job.ts";
+import { keyScheme, keyUri } from "../core/key.ts";
+import { jobShape } from "./shape.ts";
+import { parseStoreUrl, type StoreUrl } from "./url.ts";
+
+export type { Job } from "../core/job.ts";
+
+const JOB_BYTES_MAX = 1024 * 1024;
+/** YAML aliases multiply what is written; a job file needs few. */
+const ALIASES_MAX = 32;
+const PROBLEMS_SHOWN_MAX = 8;
+
+/** `name` is what messages call the text: a path, or `standard input`. Throws JOB_INVALID. */
+export function parseJob(text: string, name: string): Job {
+  const refuse = (why: string, cause?: unknown) => new SealiftError("JOB_INVALID", `${name}: ${why}`, { cause });
+  if (text.length > JOB_BYTES_MAX) throw refuse(`is larger than ${JOB_BYTES_MAX} bytes`);
+  const parsed = jobShape.safeParse(readYaml(text, refuse));
+  if (!parsed.success) throw refuse(problems(parsed.error.issues));
+  const job: Job = parsed.data;
+  try {
+    judge(job);
+  } catch (error) {
+    throw error instanceof SealiftError ? refuse(error.message, error) : error;
+  }
+  return job;
+}
+
+/** JSON is read by the same parser: YAML 1.2 contains it, and repeated keys are an error in both. */
+function readYaml(text: string, refuse: (why: string, cause?: unknown) => SealiftError): unknown {
+  try {
+    const document = parseDocument(text, { version: "1.2", strict: true, uniqueKeys: true, merge: false });
+    const problem = document.errors[0] ?? document.warnings[0];
+    if (problem) {
+      const { line, col } = problem.linePos?.[0] ?? { line: 1, col: 1 };
+      // Only code and place: the parser's message quotes the lines around it, and one of them may be a secret.
+      throw refuse(`line ${line}, column ${col}: not YAML or JSON (${problem.code.toLowerCase().replaceAll("_", " ")})`);
+    }
+    return document.toJS({ maxAliasCount: ALIASES_MAX });
+  } catch (error) {
+    if (error instanceof SealiftError) throw error;
+    throw refuse("is not YAML or JSON that can be read (too deep, or too many aliases)", error);
+  }
+}
+
+/** Texts of values never appear: a value in the wrong place may be a secret. */
+function problems(issues: readonly z.core.$ZodIssue[]): string {
+  const lines = issues.slice(0, PROBLEMS_SHOWN_MAX).map((issue) => `${fieldName(issue.path)}: ${sentence(issue)}`);
+  const more = issues.length - lines.length;
+  return lines.join("; ") + (more > 0 ? `; and ${more} more` : "");
+}
+
+function fieldName(path: readonly PropertyKey[]): string {
+  const name = path.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
+  return name.replace(/^\./, "") || "the job file";
+}
+
+function sentence(issue: z.core.$ZodIssue): string {
+  if (issue.code === "unrecognized_keys") {
+    const names = issue.keys.map((key) => JSON.stringify(key)).join(", ");
+    return `unknown ${issue.keys.length === 1 ? "field" : "fields"} ${names}; remove or respell`;
+  }
+  if (issue.code === "invalid_union") {
+    const inner = issue.errors.flat().find((other) => other.code === "custom");
+    return inner?.message ?? "is of none of the allowed shapes";
+  }
+  if (issue.code === "invalid_type") {
+    const told = issue.message.replace(/^Invalid input: /, "");
+    return told.endsWith("received undefined") ? `is required (${issue.expected})` : told;
+  }
+  return issue.message;
+}
+
+/** What the shape alone cannot say. */
+function judge(job: Job): void {
+  const source = judgeShore("source", job.source);
+  const destination = judgeShore("destination", job.destination);
+  if (job.source.endpoint === job.destination.endpoint && overlaps(source, destination)) {
+    throw invalid("destination.url: lies within the source (or around it), so the migration would list its own copies");
+  }
+  judgeKeys(job, destination);
+  within("filter", () => compileFilter(job.filter));
+  for (const name of ["minAge", "maxAge"] as const) within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }));
+  const { fallback, serverKey } = job.options;
+  if (serverKey !== undefined && fallback !== "server") {
+    throw invalid("options.serverKey: is used with fallback: server only; set that, or remove the key");
+  }
+}
+
+function judgeKeys(job: Job, destination: StoreUrl): void {
+  const wrapWith = within("keys.wrapWith", () => keyUri(job.keys.wrapWith));
+  const allowed = job.keys.allow.map((text, at) => within(`keys.allow[${at}]`, () => keyUri(text)));
+  const isLocal = [wrapWith, ...allowed].some((uri) => keyScheme(uri) === "local");
+  if (isLocal && job.keys.localDirectory === undefined) {
+    throw invalid("keys.localDirectory: is needed for local:// keys; name the directory they live in");
+  }
+  if (job.options.fallback === "server" && destination.scheme === "file") {
+    throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
+  }
+}
+
+const S3_ONLY = ["region", "pathStyle", "profile", "credentials", "requesterPays", "customerKeys"] as const;
+const GCS_ONLY = ["credentialsFile", "anonymous", "userProject"] as const;
+const REMOTE_ONLY = ["endpoint", "caFile", "allowInsecureEndpoint"] as const;
+const STRANGERS = { s3: GCS_ONLY, gs: S3_ONLY, file: [...S3_ONLY, ...GCS_ONLY, ...REMOTE_ONLY] } as const;
+
+/** A setting that the store would never read is a mistake about which store this is. */
+function judgeShore(side: "source" | "destination", shore: Shore): StoreUrl {
+  const url = within(`${side}.url`, () => parseStoreUrl(shore.url));
+  const stranger = STRANGERS[url.scheme].find((field) => shore[field] !== undefined);
+  if (stranger !== undefined) throw invalid(`${side}.${stranger}: means nothing for ${url.scheme}:// ; remove it`);
+  for (const [name, access] of [[side, shore] as const, [`${side}.kms`, shore.kms ?? {}] as const]) {
+    if (access.profile !== undefined && access.credentials !== undefined) {
+      throw invalid(`${name}: give profile or credentials, not both`);
+    }
+    if (access.anonymous === true && access.credentialsFile !== undefined) {
+      throw invalid(`${name}: give anonymous or credentialsFile, not both`);
+    }
+  }
+  const { kms } = shore;
+  if (kms?.grpcEndpoint !== undefined && kms.transport !== "grpc") {
+    throw invalid(`${side}.kms.grpcEndpoint: is used with transport: grpc only`);
+  }
+  return url;
+}
+
+function overlaps(a: StoreUrl, b: StoreUrl): boolean {
+  if (a.scheme === "file" && b.scheme === "file") return nested(join(a.root, "/"), join(b.root, "/"));
+  if (a.scheme === "file" || b.scheme === "file" || a.scheme !== b.scheme) return false;
+  return a.bucket === b.bucket && nested(a.prefix, b.prefix);
+}
+
+const nested = (a: string, b: string): boolean => a.startsWith(b) || b.startsWith(a);
+
+const invalid = (why: string) => new SealiftError("JOB_INVALID", why);
+
+/** The same error, naming the field. */
+function within<T>(field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SealiftError) throw new SealiftError("JOB_INVALID", `${field}: ${error.message}`, { cause: error });
+    throw error;
+  }
+}

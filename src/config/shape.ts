@@ -1,0 +1,155 @@
+/**
+ * The shape of the job file. config/migration.schema.json is generated from it (`sealift schema`). Shapes only: what needs two
+ * fields at once, or the meaning of a text, is judged in job.ts.
+ */
+import { z } from "zod";
+import { SECRET_REFERENCE } from "../config.ts";
+import { sizeBytes } from "../core/filter.ts";
+
+const TEXT_CHARACTERS_MAX = 4096;
+
+const text = z.string().min(1).max(TEXT_CHARACTERS_MAX);
+
+const absolutePath = (means: string) =>
+  text
+    .regex(/^\//, "must be an absolute path, because workers elsewhere read it too")
+    .describe(`${means} (absolute path)`);
+
+const reference = text
+  .regex(SECRET_REFERENCE, "must be a reference to a secret, never the secret itself: env:NAME or file:/absolute/path")
+  .describe("Reference to a secret: env:NAME or file:/absolute/path");
+
+const endpoint = text
+  .refine(isOrigin, "must be scheme://host[:port] without user, password, path or query")
+  .describe("Origin of the service, https://host[:port]; http needs allowInsecureEndpoint unless it is loopback");
+
+function isOrigin(value: string): boolean {
+  if (!URL.canParse(value)) return false;
+  const url = new URL(value);
+  const isHttp = url.protocol === "https:" || url.protocol === "http:";
+  return isHttp && !value.includes("@") && url.pathname === "/" && !value.includes("?") && !value.includes("#");
+}
+
+const flag = (means: string) => z.boolean().optional().describe(means);
+
+const credentials = z
+  .strictObject({ accessKeyId: reference, secretAccessKey: reference, sessionToken: reference.optional() })
+  .describe("AWS credentials by reference; without them the AWS SDK's own chain is asked");
+
+const access = {
+  region: text.regex(/^[a-z0-9-]+$/, "must be a Region name such as eu-central-1").optional(),
+  endpoint: endpoint.optional(),
+  profile: text.optional().describe("Profile of the AWS configuration files"),
+  credentials: credentials.optional(),
+  credentialsFile: absolutePath("Google credentials file").optional(),
+  anonymous: flag("Send no Google credentials (emulators, public buckets)"),
+  caFile: absolutePath("PEM file of extra certificate authorities").optional(),
+  allowInsecureEndpoint: flag("Allow plain http, and link-local addresses, for this endpoint"),
+};
+
+const kms = z
+  .strictObject({
+    ...access,
+    grpcEndpoint: text
+      .regex(/^[\w.[\]:-]+:\d+$/, "must be host:port")
+      .optional()
+      .describe("host:port of Google Cloud KMS over gRPC (transport: grpc)"),
+    transport: z.enum(["rest", "grpc"]).optional().describe("How Google Cloud KMS is spoken to"),
+  })
+  .describe("How the key-management service of this side is reached");
+
+const shore = z.strictObject({
+  url: text.describe("s3://bucket/prefix, gs://bucket/prefix or file:///directory"),
+  ...access,
+  pathStyle: flag("Put the bucket into the path, not the host name (S3)"),
+  requesterPays: flag("Agree to be billed for requests (S3)"),
+  userProject: text.optional().describe("Project that is billed for requests (GCS)"),
+  customerKeys: z.array(reference).min(1).max(16).optional().describe("SSE-C keys to try, each base64 of 32 bytes"),
+  kms: kms.optional(),
+});
+
+const contextMap = z.record(z.string().min(1).max(1024), z.string().max(TEXT_CHARACTERS_MAX));
+const keyUriText = text.regex(/^(aws-kms|gcp-kms|local):\/\/\S+$/, "must be aws-kms://..., gcp-kms://... or local://name");
+
+const keys = z.strictObject({
+  wrapWith: keyUriText.describe("The key under which every data key is wrapped at the destination"),
+  allow: z.array(keyUriText).max(1000).default([]).describe("Keys that may be opened; empty: any the credentials can open"),
+  requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
+  sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
+  localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
+});
+
+const patterns = z.array(text).min(1).max(1000);
+const size = z
+  .union([z.number().int().nonnegative(), text.refine(reads(sizeBytes), "write 10M, 1.5G or a number of bytes")])
+  .describe("Bytes, or a number with K, M, G, T (binary)");
+const age = text.describe("Duration (1h30m, 7d) before the start of the migration, or a date (RFC 3339)");
+
+const filter = z.strictObject({
+  include: patterns.optional().describe("Only keys that match one of these; rclone's * ** ? and leading /"),
+  exclude: patterns.optional().describe("No keys that match one of these; exclude wins over include"),
+  minSize: size.optional(),
+  maxSize: size.optional(),
+  minAge: age.optional(),
+  maxAge: age.optional(),
+});
+
+const options = z.strictObject({
+  fallback: z
+    .enum(["seal", "server", "copy", "refuse"])
+    .default("seal")
+    .describe("Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse"),
+  serverKey: text.optional().describe("KMS key of the destination provider for fallback: server"),
+  overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
+  verify: z
+    .enum(["none", "sample", "full"])
+    .default("sample")
+    .describe("Which objects have their new wrapped key opened and compared"),
+  pageObjects: z.number().int().min(1).max(1000).default(1000).describe("Objects a page"),
+  transfers: z.number().int().min(1).max(1024).default(64).describe("Objects in flight in one process"),
+  shardPrefixes: z.array(z.string().max(1024)).min(1).max(1000).optional().describe("Key prefixes that divide the listing"),
+});
+
+const retry = z.strictObject({
+  attempts: z.number().int().min(1).max(20).default(6).describe("Attempts for one object"),
+  delayMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(60_000)
+    .default(200)
+    .describe("First delay between attempts; later ones grow and vary"),
+});
+
+export const jobShape = z
+  .strictObject({
+    apiVersion: z.literal("sealift/v1"),
+    kind: z.literal("Migration"),
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9][\w. -]{0,99}$/, "must be up to 100 letters, digits, spaces, dots, dashes or underscores")
+      .optional(),
+    source: shore,
+    destination: shore,
+    keys,
+    filter: filter.default({}),
+    options: options.prefault({}),
+    retry: retry.prefault({}),
+  })
+  .describe("A sealift migration");
+
+/** A text is of a shape when its reader does not throw. */
+function reads(read: (value: string) => unknown): (value: string) => boolean {
+  return (value) => {
+    try {
+      read(value);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+}
+
+/** JSON Schema of what may be written in a job file (before defaults). */
+export const jobJsonSchema = (): unknown => z.toJSONSchema(jobShape, { io: "input" });
+
