@@ -1,0 +1,47 @@
+/**
+ * No client-side envelope.
+ *
+ *   body      | as it is |
+ *
+ * An object is plain only where nothing in its head speaks for an envelope. Formats that live inside the body without any
+ * metadata (AWS Encryption SDK messages, Tink) are not looked for.
+ */
+import { SealiftError } from "../core/error.ts";
+import type { Envelope } from "./envelope.ts";
+import { refuseForeign } from "./foreign.ts";
+import { about, fieldsOf, generationOf } from "./s3ec/names.ts";
+
+const cannotSeal = (): SealiftError =>
+  new SealiftError("SEAL_UNSUPPORTED", "plain is no seal: choose s3ec-v2 or s3ec-v3");
+
+export const plain: Envelope = {
+  id: "plain",
+  verifies: "never",
+  prefixBytesMax: 0,
+  read: (head) => {
+    const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
+    if (generation !== undefined) return undefined;
+    refuseForeign(head);
+    return {
+      format: plain.id,
+      content: "none",
+      wrap: "none",
+      context: new Map(),
+      fixed: new Map(),
+      owns: [],
+      notes: [],
+    };
+  },
+  retarget: (seal) => seal,
+  check: () => {},
+  write: () => ({ metadata: new Map(), prefix: new Uint8Array() }),
+  fresh: () => {
+    throw cannotSeal();
+  },
+  seal: () => {
+    throw cannotSeal();
+  },
+  open: (ciphertext) => ciphertext,
+  sealedSize: (plainBytes) => plainBytes,
+  plainSize: (sealedBytes) => sealedBytes,
+};

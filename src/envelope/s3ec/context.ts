@@ -1,0 +1,105 @@
+/**
+ * The key context as metadata text: one flat JSON object of strings. Its text is parsed and never compared, because writers
+ * differ (order, white space, escapes); it is written compact, ASCII only and without any white space, because readers differ
+ * too: S3 mangles non-ASCII metadata, and the C++ client reads up to the first white space.
+ */
+import type { KeyContext } from "../../core/key.ts";
+import { malformed } from "./names.ts";
+import { undoEncodedWords } from "./words.ts";
+
+/** The reserved pair that binds the content algorithm to the data key (S3EC specification, encryption context). */
+export const RESERVED = "aws:x-amz-cek-alg";
+
+/** No store carries more metadata than this on one object (GCS: 8 KiB in all). */
+export const CONTEXT_TEXT_BYTES_MAX = 8192;
+export const CONTEXT_PAIRS_MAX = 128;
+
+/** Absent text is the empty map. Order is kept, so that what was written by `contextText` is written again unchanged. */
+export function parseContext(text: string | undefined, name: string): KeyContext {
+  if (text === undefined) return new Map();
+  if (Buffer.byteLength(text) > CONTEXT_TEXT_BYTES_MAX) throw malformed(`${name} is too long`);
+  const scanner = new Scanner(undoEncodedWords(text), name);
+  const pairs = new Map<string, string>();
+  scanner.expect("{");
+  if (!scanner.takes("}")) {
+    do {
+      const key = scanner.string();
+      scanner.expect(":");
+      const value = scanner.string();
+      if (pairs.has(key)) throw malformed(`${name} names ${JSON.stringify(key.slice(0, 64))} twice`);
+      pairs.set(key, value);
+      if (pairs.size > CONTEXT_PAIRS_MAX) throw malformed(`${name} holds more than ${CONTEXT_PAIRS_MAX} pairs`);
+    } while (scanner.takes(","));
+    scanner.expect("}");
+  }
+  scanner.end();
+  return pairs;
+}
+
+export function contextText(context: KeyContext): string {
+  const pairs = [...context].map(([key, value]) => `${escaped(key)}:${escaped(value)}`);
+  return `{${pairs.join(",")}}`;
+}
+
+/** Everything but visible ASCII as \uXXXX. */
+const escaped = (text: string): string =>
+  JSON.stringify(text).replace(/[^!-~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** The content algorithm must be the one the data key is bound to; wraps that bind it always must say so. */
+export function demandBound(context: KeyContext, content: string, always: boolean): void {
+  const bound = context.get(RESERVED);
+  if (bound === undefined && !always) return;
+  if (bound !== content) throw malformed(`the key context does not bind the content algorithm (${RESERVED})`);
+}
+
+const STRING = /"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const BLANKS = /[ \t\n\r]*/y;
+
+/** JSON.parse would take nested values, keep the last of two equal names and reorder names that look like numbers. */
+class Scanner {
+  readonly #text: string;
+  readonly #name: string;
+  #at = 0;
+
+  constructor(text: string, name: string) {
+    this.#text = text;
+    this.#name = name;
+  }
+
+  expect(mark: string): void {
+    if (!this.takes(mark)) throw this.#broken();
+  }
+
+  takes(mark: string): boolean {
+    this.#blanks();
+    if (!this.#text.startsWith(mark, this.#at)) return false;
+    this.#at += mark.length;
+    return true;
+  }
+
+  string(): string {
+    this.#blanks();
+    STRING.lastIndex = this.#at;
+    const token = STRING.exec(this.#text)?.[0];
+    if (token === undefined) throw this.#broken();
+    this.#at += token.length;
+    const text: unknown = JSON.parse(token);
+    // A lone surrogate has no UTF-8 form, so it cannot be bound to a key in any KMS.
+    if (typeof text !== "string" || /\p{Surrogate}/u.test(text)) throw this.#broken();
+    return text;
+  }
+
+  end(): void {
+    this.#blanks();
+    if (this.#at !== this.#text.length) throw this.#broken();
+  }
+
+  #blanks(): void {
+    BLANKS.lastIndex = this.#at;
+    this.#at += BLANKS.exec(this.#text)?.[0].length ?? 0;
+  }
+
+  #broken() {
+    return malformed(`${this.#name} is not a flat JSON object of strings`);
+  }
+}
