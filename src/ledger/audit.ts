@@ -1,0 +1,122 @@
+/**
+ * The independent audit, from the ledger alone: do the shards cover every key, is each shard's chain of pages whole, has each
+ * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1) per shard.
+ */
+import { createHash, type Hash } from "node:crypto";
+import { SealiftError } from "../core/error.ts";
+import { compareKeys } from "../core/object.ts";
+import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
+import { broken, type Page } from "./codec.ts";
+import * as layout from "./layout.ts";
+import type { Ledger } from "./ledger.ts";
+import { addDone, noTotals, type Totals } from "./rebuild.ts";
+import type { DoneRecord, MigrationState, PlanRecord, ResultRecord, Shard } from "./records.ts";
+
+export async function audit(ledger: Ledger, mid: string, at: string, signal: AbortSignal): Promise<ResultRecord> {
+  const plan = await ledger.plan(mid, signal);
+  checkCoverage(plan);
+  const epoch = await ledger.epoch(mid, signal);
+  const totals = noTotals();
+  const digest = createHash("sha256");
+  let pages = 0;
+  for (const shard of plan.shards) pages += await auditShard(ledger, mid, shard, epoch, totals, digest, signal);
+  return {
+    v: 1,
+    mid,
+    epoch,
+    state: finalState(totals),
+    listed: totals.listed,
+    counts: totals.counts,
+    listedBytes: totals.listedBytes,
+    bytes: totals.bytes,
+    verified: totals.verified,
+    codes: totals.codes,
+    pages,
+    shards: plan.shards.length,
+    digest: digest.digest("hex"),
+    at,
+  };
+}
+
+/** Errors: objects that failed. Skipped: objects refused or in conflict. What the operator filtered out is neither. */
+export function finalState({ counts }: Pick<Totals, "counts">): MigrationState {
+  const errors = counts.failed > 0;
+  const skipped = counts.refused + counts.conflict > 0;
+  if (errors && skipped) return "CompletedWithErrorsAndSkipped";
+  if (errors) return "CompletedWithErrors";
+  return skipped ? "CompletedWithSkipped" : "Completed";
+}
+
+/** The shards' ranges, in plan order, must follow on each other from the first possible key to the last. */
+export function checkCoverage(plan: PlanRecord): void {
+  const name = layout.planName(plan.mid);
+  let reached: string | undefined;
+  plan.shards.forEach((shard, index) => {
+    if (shard.after !== reached) throw broken(name, `leaves a gap or an overlap before shard ${shard.sid}`);
+    const final = index === plan.shards.length - 1;
+    if (final !== (shard.until === undefined)) throw broken(name, `does not cover every key: see shard ${shard.sid}`);
+    if (shard.until !== undefined && shard.after !== undefined && compareKeys(shard.until, shard.after) <= 0) {
+      throw broken(name, `has an empty shard ${shard.sid}`);
+    }
+    reached = shard.until;
+  });
+}
+
+async function auditShard(
+  ledger: Ledger,
+  mid: string,
+  shard: Shard,
+  epoch: number,
+  totals: Totals,
+  digest: Hash,
+  signal: AbortSignal,
+): Promise<number> {
+  let previous: Page | undefined;
+  for (let seq = 1; ; seq++) {
+    const name = layout.pageName(mid, shard.sid, seq);
+    const page = await ledger.page(mid, shard.sid, seq, signal);
+    if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
+    checkChain(name, page, previous, shard);
+    const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
+    if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    checkDone(name, page, done);
+    addDone(totals, done);
+    digest.update(page.sha256).update(done.outcomes);
+    if (page.header.isLast) return seq;
+    previous = page;
+  }
+}
+
+function checkChain(name: string, page: Page, previous: Page | undefined, shard: Shard): void {
+  const { header, objects } = page;
+  const after = previous ? previous.header.end : shard.after;
+  if (header.after !== after) throw broken(name, "does not begin where the page before it ended");
+  if (header.prevSha256 !== previous?.sha256) throw broken(name, "does not follow the page before it (hash)");
+  if (header.isLast && header.end !== shard.until) throw broken(name, "ends before its shard does");
+  let last = after;
+  let bytes = 0;
+  for (const { key, sizeBytes } of objects) {
+    if (last !== undefined && compareKeys(key, last) <= 0) throw broken(name, "is not in ascending order");
+    last = key;
+    bytes += sizeBytes;
+  }
+  if (bytes !== header.bytes) throw broken(name, "has another sum of bytes than its header says");
+  if (!header.isLast && last !== header.end) throw broken(name, "does not end at its last key");
+  if (header.end !== undefined && last !== undefined && compareKeys(last, header.end) > 0)
+    throw broken(name, "goes past its end");
+}
+
+function checkDone(name: string, page: Page, done: DoneRecord): void {
+  if (done.pageSha256 !== page.sha256) throw broken(name, "is not the page that its outcome answers");
+  const count = page.header.count;
+  if (done.count !== count || sumCounts(done.counts) !== count || done.outcomes.length !== count) {
+    throw broken(name, `lists ${count} objects, its outcome accounts for ${sumCounts(done.counts)}`);
+  }
+  for (const outcome of OUTCOMES) {
+    const letters = done.outcomes.split(OUTCOME_LETTER[outcome]).length - 1;
+    if (letters !== done.counts[outcome]) throw broken(name, `counts ${outcome} differently from its outcome string`);
+  }
+  const { conflict, refused, failed } = done.counts;
+  if (done.problems.length !== conflict + refused + failed)
+    throw broken(name, "does not name each object that did not arrive");
+}

@@ -1,0 +1,101 @@
+/** What every part of the pipeline works with, and the migrations a process has open. */
+import type { Redis } from "ioredis";
+import { type Budget } from "../core/budget.ts";
+import { SealiftError } from "../core/error.ts";
+import type { Log } from "../core/log.ts";
+import type { Ledger, PlanRecord } from "../ledger/ledger.ts";
+import type { Rules, Shores } from "../transfer/shores.ts";
+import type { Queues } from "./job.ts";
+import { type RunState, Window } from "./window.ts";
+
+/** A migration as this process works on it: its plan, both shores open, the rules of its job. */
+export interface Work {
+  readonly plan: PlanRecord;
+  readonly shores: Shores;
+  readonly rules: Rules;
+  readonly pageObjects: number;
+  /** Pages emitted and not committed, at most. */
+  readonly windowPages: number;
+}
+
+/** Given by the entrance: only compose knows drivers. */
+export type OpenWork = (plan: PlanRecord) => Promise<Work>;
+
+export interface PipelineContext {
+  readonly redis: Redis;
+  readonly queues: Queues;
+  readonly ledger: Ledger;
+  readonly log: Log;
+  /** Host and process, as records and `status` name this worker. */
+  readonly name: string;
+  readonly works: Works;
+  /** Objects in flight in this process. */
+  readonly objects: Budget;
+  readonly now: () => Date;
+  /** Fires when the process should end: pages in hand are given back. */
+  readonly draining: AbortSignal;
+  /** Fires when nothing may go on. */
+  readonly signal: AbortSignal;
+}
+
+const STATE_TTL_MS = 1000;
+const OPEN_MAX = 4;
+
+/** Opens each migration once per process and keeps the last few; the state of a migration is asked at most once a second. */
+export class Works {
+  readonly #open: OpenWork;
+  readonly #ledger: Ledger;
+  readonly #works = new Map<string, Promise<Work>>();
+  readonly #states = new Map<string, { readonly state: Promise<RunState | undefined>; readonly at: number }>();
+
+  constructor(ledger: Ledger, open: OpenWork) {
+    this.#ledger = ledger;
+    this.#open = open;
+  }
+
+  get(mid: string, signal: AbortSignal): Promise<Work> {
+    const known = this.#works.get(mid);
+    if (known) return known;
+    const work = this.#ledger.plan(mid, signal).then(this.#open);
+    this.#works.set(mid, work);
+    work.catch(() => this.#works.delete(mid));
+    this.#trim();
+    return work;
+  }
+
+  /** undefined: the window is lost. */
+  state(window: Window, nowMs: number): Promise<RunState | undefined> {
+    const known = this.#states.get(window.mid);
+    if (known && nowMs - known.at < STATE_TTL_MS) return known.state;
+    const state = window.meta().then((meta) => meta?.state);
+    this.#states.set(window.mid, { state, at: nowMs });
+    state.catch(() => this.#states.delete(window.mid));
+    return state;
+  }
+
+  #trim(): void {
+    const [oldest] = this.#works.keys();
+    if (this.#works.size <= OPEN_MAX || oldest === undefined) return;
+    // Closed late: a page of it may still be in hand in this process.
+    const work = this.#works.get(oldest);
+    this.#works.delete(oldest);
+    setTimeout(() => void work?.then(({ shores }) => shores.close()).catch(() => undefined), 600_000).unref();
+  }
+
+  async close(): Promise<void> {
+    const works = await Promise.allSettled(this.#works.values());
+    await Promise.allSettled(
+      works.map((work) => (work.status === "fulfilled" ? work.value.shores.close() : undefined)),
+    );
+  }
+}
+
+/** The running state, or why a job has nothing to do now. Throws STATE_LOST where the window is gone. */
+export async function isRunning(context: PipelineContext, window: Window): Promise<boolean> {
+  const state = await context.works.state(window, context.now().getTime());
+  if (state === undefined) throw new SealiftError("STATE_LOST", `the window of ${window.mid} is not in Redis`);
+  return state === "running";
+}
+
+export const windowOf = (context: Pick<PipelineContext, "redis">, mid: string): Window =>
+  new Window(context.redis, mid);

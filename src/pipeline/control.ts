@@ -1,0 +1,137 @@
+/** What operators do to migrations: start, pause, resume, cancel, retry, and ask. Ledger first, then Redis; Redis may be absent. */
+import { createHash, randomBytes } from "node:crypto";
+import type { Redis } from "ioredis";
+import { type Code, SealiftError } from "../core/error.ts";
+import type { Job } from "../core/job.ts";
+import type { Log } from "../core/log.ts";
+import { compareKeys } from "../core/object.ts";
+import type { EventRecord, Ledger, Shard } from "../ledger/ledger.ts";
+import { isRetried } from "./copier.ts";
+import { ACTIVE } from "./keys.ts";
+import { rebuild, stateOf } from "./rebuild.ts";
+import { type RunState, Window } from "./window.ts";
+
+export interface Control {
+  readonly ledger: Ledger;
+  /** Absent: what is asked is written to the ledger, and workers find it there. */
+  readonly redis: Redis | undefined;
+  readonly log: Log;
+  readonly by: string;
+  readonly now: () => Date;
+  readonly signal: AbortSignal;
+}
+
+/** `20261123-101502-k3v9`: sorts by time, and says when. */
+export function newMigrationId(now: Date): string {
+  const time = now.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  return `${time}-${randomBytes(3).toString("hex")}`;
+}
+
+/** Writes the plan and makes the migration known. Workers do the rest. */
+export async function startMigration(control: Control, mid: string, job: Job, prefix: string): Promise<void> {
+  const { ledger, signal } = control;
+  const createdAt = control.now().toISOString();
+  const data = { ...job } as Record<string, unknown>;
+  const jobSha256 = createHash("sha256").update(JSON.stringify(data)).digest("hex");
+  const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
+  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256, shards }, signal);
+  await note(control, mid, "start");
+  if (control.redis) await refresh(control, mid);
+}
+
+/** Key ranges that meet at the given keys and cover everything: (-inf, a], (a, b], ..., (z, +inf). */
+export function shardsBetween(boundaries: readonly string[]): Shard[] {
+  const cuts = [...new Set(boundaries)].filter((key) => key !== "").sort(compareKeys);
+  return Array.from({ length: cuts.length + 1 }, (_, index) => {
+    const after = cuts[index - 1];
+    const until = cuts[index];
+    const sid = `s${String(index + 1).padStart(4, "0")}`;
+    return { sid, ...(after === undefined ? {} : { after }), ...(until === undefined ? {} : { until }) };
+  });
+}
+
+export async function pauseMigration(control: Control, mid: string): Promise<void> {
+  const state = await currentState(control, mid);
+  if (state === "paused") return;
+  if (state !== "running")
+    throw new SealiftError("USAGE", `migration ${mid} is ${state}: only a running one can be paused`);
+  await note(control, mid, "pause");
+  if (control.redis) await new Window(control.redis, mid).setState("paused");
+}
+
+export async function cancelMigration(control: Control, mid: string): Promise<void> {
+  const state = await currentState(control, mid);
+  if (state === "cancelled") return;
+  if (state === "finished") throw new SealiftError("USAGE", `migration ${mid} is finished: there is nothing to cancel`);
+  await note(control, mid, "cancel");
+  if (control.redis) await new Window(control.redis, mid).setState("cancelled");
+}
+
+/** Lets a paused, halted or interrupted migration run on. */
+export async function resumeMigration(control: Control, mid: string): Promise<void> {
+  const state = await currentState(control, mid);
+  if (state === "cancelled") throw new SealiftError("CANCELLED", `migration ${mid} was cancelled and stays so`);
+  if (state === "paused" || state === "halted") await note(control, mid, "resume");
+  if (state !== "finished") await go(control, mid);
+}
+
+/** Begins the next epoch over the objects that failed (or whose problem has this code). Answers the number of pages. */
+export async function retryMigration(control: Control, mid: string, code: Code | undefined): Promise<number> {
+  const { ledger, signal } = control;
+  const state = await currentState(control, mid);
+  if (state !== "finished")
+    throw new SealiftError("USAGE", `migration ${mid} is ${state}: failed objects are retried when it has ended`);
+  const epoch = await ledger.epoch(mid, signal);
+  const pages = await failedPages(control, mid, epoch, code);
+  if (pages.length === 0) return 0;
+  const at = control.now().toISOString();
+  const record = { v: 1 as const, epoch: epoch + 1, ...(code === undefined ? {} : { code }), pages, at };
+  if (!(await ledger.putRetry(mid, record, signal)))
+    throw new SealiftError("USAGE", `a retry of ${mid} was begun by somebody else`);
+  await note(control, mid, "retry");
+  if (control.redis) await refresh(control, mid);
+  return pages.length;
+}
+
+async function failedPages(
+  control: Control,
+  mid: string,
+  epoch: number,
+  code: Code | undefined,
+): Promise<[string, number][]> {
+  const { ledger, signal } = control;
+  const pages: [string, number][] = [];
+  for (const shard of (await ledger.plan(mid, signal)).shards) {
+    for (let seq = 1; ; seq++) {
+      const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
+      if (!done) break;
+      if (done.problems.some((problem) => isRetried(problem, code))) pages.push([shard.sid, seq]);
+    }
+  }
+  return pages;
+}
+
+/** From the ledger: it is right whether or not Redis is there. */
+export async function currentState(control: Pick<Control, "ledger" | "signal">, mid: string): Promise<RunState> {
+  const { ledger, signal } = control;
+  return stateOf(ledger, await ledger.plan(mid, signal), await ledger.epoch(mid, signal), signal);
+}
+
+async function note(control: Control, mid: string, action: EventRecord["action"]): Promise<void> {
+  await control.ledger.putEvent(mid, { action, at: control.now().toISOString(), by: control.by }, control.signal);
+}
+
+/** Rebuilds the window and makes the migration active; a rebuild that is under way elsewhere serves as well. */
+async function refresh(control: Control, mid: string): Promise<void> {
+  const { redis, ledger, log, signal } = control;
+  if (!redis) return;
+  await rebuild({ redis, ledger, log, signal }, mid);
+  await redis.sadd(ACTIVE, mid);
+}
+
+/** Where the window stands, one flag is enough. */
+async function go(control: Control, mid: string): Promise<void> {
+  const window = control.redis && new Window(control.redis, mid);
+  if (window && (await window.isReady())) await window.setState("running");
+  else await refresh(control, mid);
+}

@@ -1,0 +1,207 @@
+/**
+ * Copies one page: its record from the ledger, its objects through `transfer`, its outcome into the ledger (first writer wins),
+ * and only then one count in Redis. Errors of objects are outcomes; errors of the page are retried by BullMQ and the sweeper.
+ */
+import { DelayedError, type Job, WaitingError } from "bullmq";
+import { asSealiftError, SealiftError } from "../core/error.ts";
+import type { ListedObject } from "../core/object.ts";
+import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
+import type { Receipt } from "../core/receipt.ts";
+import type { DoneRecord, Page, Problem } from "../ledger/ledger.ts";
+import { copyPage } from "../transfer/page.ts";
+import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
+import { finalizeJobId, isNewer, PAYLOAD_VERSION, type PageJob, pageJob, payload } from "./job.ts";
+import type { Window } from "./window.ts";
+
+/** Activations after which the objects are taken one by one, their key written down first. */
+const SUSPECT_STARTS = 4;
+/** Activations after which the object in hand is given up. */
+const POISON_STARTS = 8;
+const NEWER_JOB_MS = 60_000;
+
+export async function copyPageJob(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
+  if (isNewer(job.data)) {
+    await job.moveToDelayed(Date.now() + NEWER_JOB_MS, token);
+    throw new DelayedError();
+  }
+  const id = payload(pageJob, job.data);
+  const window = windowOf(context, id.mid);
+  // Paused or cancelled: the page stays outstanding, and the sweeper gives it again when the migration runs.
+  if (!(await isRunning(context, window))) return;
+  const before = id.epoch === 0 ? undefined : await latest(context, id, id.epoch - 1);
+  const existing = await context.ledger.done(id.mid, id.sid, id.seq, id.epoch, context.signal);
+  const done = existing ?? (await workOrGiveBack(context, window, id, before, job, token));
+  const counted = await window.commit(done, before);
+  if (counted === 2) {
+    const data = { v: PAYLOAD_VERSION, mid: id.mid };
+    await context.queues.control.add("finalize", data, { jobId: finalizeJobId(id.mid) });
+  }
+}
+
+/** SIGTERM: objects in hand end, the page goes back to the queue without costing an attempt. */
+async function workOrGiveBack(
+  context: PipelineContext,
+  window: Window,
+  id: PageJob,
+  before: DoneRecord | undefined,
+  job: Job,
+  token: string | undefined,
+): Promise<DoneRecord> {
+  try {
+    return await workPage(context, window, id, before, job.attemptsStarted);
+  } catch (error) {
+    if (!context.draining.aborted || asSealiftError(error).code !== "INTERRUPTED") throw error;
+    await job.moveToWait(token);
+    throw new WaitingError();
+  }
+}
+
+async function workPage(
+  context: PipelineContext,
+  window: Window,
+  id: PageJob,
+  before: DoneRecord | undefined,
+  starts: number,
+): Promise<DoneRecord> {
+  const startedAt = context.now().toISOString();
+  const work = await context.works.get(id.mid, context.signal);
+  const page = await context.ledger.page(id.mid, id.sid, id.seq, context.signal);
+  if (!page) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} of ${id.mid} is missing`);
+  const chosen = await chooseObjects(context, id, page, before);
+  const receipts = await copyCarefully(context, window, work, id, page, chosen, starts);
+  refuseExpired(receipts);
+  const done = outcomeOf(id, page, before, receipts, {
+    worker: context.name,
+    startedAt,
+    endedAt: context.now().toISOString(),
+  });
+  const written = await context.ledger.putDone(done, context.signal);
+  if (starts >= SUSPECT_STARTS) await window.forgetPoison(pageName(id));
+  return written;
+}
+
+/** Expired credentials are nobody's object's fault: the page waits for new ones instead of failing a thousand objects. */
+function refuseExpired(receipts: readonly Receipt[]): void {
+  const expired = receipts.find(({ code }) => code === "CREDENTIALS_EXPIRED");
+  if (expired) throw new SealiftError("CREDENTIALS_EXPIRED", expired.message ?? "the credentials have expired");
+}
+
+const pageName = (id: PageJob): string => `${id.sid}.${id.seq}.${id.epoch}`;
+
+async function latest(context: PipelineContext, id: PageJob, epochMax: number): Promise<DoneRecord> {
+  const done = await context.ledger.latestDone(id.mid, id.sid, id.seq, epochMax, context.signal);
+  if (!done) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} is retried and has no outcome`);
+  return done;
+}
+
+/** Epoch 0: every object. Later: those that failed, or those whose problem has the retry's code. */
+async function chooseObjects(
+  context: PipelineContext,
+  id: PageJob,
+  page: Page,
+  before: DoneRecord | undefined,
+): Promise<ListedObject[]> {
+  if (!before) return [...page.objects];
+  const retry = await context.ledger.retry(id.mid, id.epoch, context.signal);
+  if (!retry) throw new SealiftError("LEDGER_BROKEN", `retry ${id.epoch} of ${id.mid} is not in the ledger`);
+  const wanted = new Set(before.problems.filter((problem) => isRetried(problem, retry.code)).map(({ key }) => key));
+  return page.objects.filter(({ key }) => wanted.has(key));
+}
+
+export const isRetried = (problem: Problem, code: string | undefined): boolean =>
+  code === undefined ? problem.outcome === "failed" : problem.code === code;
+
+/** As `copyPage`, but a page that keeps ending its worker is taken object by object until the poisonous one is known. */
+async function copyCarefully(
+  context: PipelineContext,
+  window: Window,
+  work: Work,
+  id: PageJob,
+  page: Page,
+  objects: readonly ListedObject[],
+  starts: number,
+): Promise<Receipt[]> {
+  const name = pageName(id);
+  const suspect = starts >= SUSPECT_STARTS;
+  const dead = new Set(suspect ? await buriedKeys(window, name, starts) : []);
+  const alive = objects.filter(({ key }) => !dead.has(key));
+  const onObject = async (key: string) => {
+    if (context.draining.aborted) throw new SealiftError("INTERRUPTED", "the worker is ending");
+    if (suspect) await window.setCurrent(name, key);
+  };
+  const range = { after: page.header.after, until: page.objects.at(-1)?.key };
+  const limits = { objects: context.objects, signal: context.signal, onObject, serial: suspect };
+  const receipts = await copyPage(alive, range, work.shores, work.rules, limits);
+  return [...receipts, ...[...dead].map(crashReceipt)];
+}
+
+async function buriedKeys(window: Window, name: string, starts: number): Promise<string[]> {
+  const { current, dead } = await window.poison(name);
+  if (current === undefined || starts < POISON_STARTS) return dead;
+  await window.bury(name, current);
+  return [...dead, current];
+}
+
+const crashReceipt = (key: string): Receipt => ({
+  key,
+  outcome: "failed",
+  bytes: 0,
+  verified: false,
+  code: "WORKER_CRASH",
+  message: "handling this object ended its worker several times",
+  attempts: POISON_STARTS,
+  notes: [],
+});
+
+/** The outcome of the whole page: what stood before, with these receipts in place of the objects they are about. */
+export function outcomeOf(
+  id: PageJob,
+  page: Page,
+  before: DoneRecord | undefined,
+  receipts: readonly Receipt[],
+  who: { readonly worker: string; readonly startedAt: string; readonly endedAt: string },
+): DoneRecord {
+  const fresh = new Map(receipts.map((receipt) => [receipt.key, receipt]));
+  const counts = noCounts();
+  let outcomes = "";
+  page.objects.forEach(({ key }, index) => {
+    const outcome = fresh.get(key)?.outcome ?? outcomeAt(before, index);
+    if (!outcome) throw new SealiftError("INTERNAL", "an object of the page has no receipt", { object: key });
+    counts[outcome]++;
+    outcomes += OUTCOME_LETTER[outcome];
+  });
+  const kept = before?.problems.filter(({ key }) => !fresh.has(key)) ?? [];
+  const versions = new Map(page.objects.map(({ key, version }) => [key, version]));
+  return {
+    v: 1,
+    mid: id.mid,
+    sid: id.sid,
+    seq: id.seq,
+    epoch: id.epoch,
+    counts,
+    count: page.header.count,
+    outcomes,
+    listedBytes: page.header.bytes,
+    bytes: receipts.reduce((sum, { bytes }) => sum + bytes, before?.bytes ?? 0),
+    verified: receipts.filter(({ verified }) => verified).length + (before?.verified ?? 0),
+    problems: [...kept, ...receipts.filter(isProblem).map((receipt) => problemOf(receipt, versions.get(receipt.key)))],
+    pageSha256: page.sha256,
+    ...who,
+  };
+}
+
+const LETTERS: ReadonlyMap<string, Outcome> = new Map(OUTCOMES.map((outcome) => [OUTCOME_LETTER[outcome], outcome]));
+const outcomeAt = (done: DoneRecord | undefined, index: number): Outcome | undefined =>
+  LETTERS.get(done?.outcomes[index] ?? "");
+
+const isProblem = ({ outcome }: Receipt): boolean =>
+  outcome === "failed" || outcome === "refused" || outcome === "conflict";
+
+const problemOf = (receipt: Receipt, version: string | undefined): Problem => ({
+  key: receipt.key,
+  ...(version === undefined ? {} : { version }),
+  outcome: receipt.outcome as Problem["outcome"],
+  code: receipt.code ?? "INTERNAL",
+  message: (receipt.message ?? "").slice(0, 400),
+  attempts: receipt.attempts,
+});

@@ -1,0 +1,58 @@
+/** The end of an epoch: the ledger's own audit decides, the queue is never asked. */
+import { asSealiftError, SealiftError } from "../core/error.ts";
+import type { Job } from "bullmq";
+import type { ResultRecord } from "../ledger/ledger.ts";
+import { type PipelineContext, windowOf } from "./context.ts";
+import { finalizeJob, payload } from "./job.ts";
+
+export async function finalizeMigration(context: PipelineContext, job: Job): Promise<void> {
+  const { mid } = payload(finalizeJob, job.data);
+  const window = windowOf(context, mid);
+  const meta = await window.meta();
+  if (meta?.state !== "running") return;
+  try {
+    const result = await closeEpoch(context, mid, meta.epoch);
+    await window.setState("finished");
+    context.log.info({ migration: mid, state: result.state, listed: result.listed }, "migration audited and closed");
+  } catch (error) {
+    await reactTo(context, mid, error);
+  }
+}
+
+async function closeEpoch(context: PipelineContext, mid: string, epoch: number): Promise<ResultRecord> {
+  const { ledger, signal } = context;
+  const existing = await ledger.result(mid, epoch, signal);
+  if (existing) return existing;
+  const result = await ledger.audit(mid, context.now().toISOString(), signal);
+  if (result.epoch !== epoch)
+    throw new SealiftError("STATE_LOST", `Redis is at epoch ${epoch} of ${mid}, the ledger at ${result.epoch}`);
+  await ledger.putResult(result, signal);
+  return result;
+}
+
+/** Redis ahead of its ledger is rebuilt; a ledger that contradicts itself stops the migration for a person to look. */
+async function reactTo(context: PipelineContext, mid: string, thrown: unknown): Promise<void> {
+  const error = asSealiftError(thrown);
+  const window = windowOf(context, mid);
+  if (error.code === "INCOMPLETE" || error.code === "STATE_LOST") {
+    context.log.warn({ migration: mid, errorCode: error.code }, `${error.message}; rebuilding from the ledger`);
+    return window.lose();
+  }
+  if (error.code === "LEDGER_BROKEN") return haltMigration(context, mid, error);
+  throw error;
+}
+
+/** Stops a migration that cannot go on by itself; `resume` starts it again. */
+export async function haltMigration(context: PipelineContext, mid: string, error: SealiftError): Promise<void> {
+  const at = context.now().toISOString();
+  const message = error.message.slice(0, 400);
+  await context.ledger.putEvent(
+    mid,
+    { action: "halt", at, by: context.name, code: error.code, message },
+    context.signal,
+  );
+  const window = windowOf(context, mid);
+  await window.setState("halted");
+  await window.setTrouble(error.line());
+  context.log.error({ migration: mid, errorCode: error.code }, `halted: ${error.line()}`);
+}

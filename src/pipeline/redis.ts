@@ -1,0 +1,66 @@
+/** Connections to Redis, and the conditions under which it may hold a migration's window. Guest: ioredis. */
+import { Redis } from "ioredis";
+import { SealiftError } from "../core/error.ts";
+
+/** `redis://`, `rediss://`, or the path of a unix socket. */
+export type RedisAddress = string;
+
+/** Commands wait through an outage: a worker has nothing better to do, and BullMQ demands it. */
+export function connectRedis(address: RedisAddress, onError: (message: string) => void = () => undefined): Redis {
+  const options = {
+    maxRetriesPerRequest: null,
+    enableReadyCheck: true,
+    retryStrategy: (times: number) => Math.min(times * 100, 2000),
+  };
+  const redis = address.startsWith("/") ? new Redis({ ...options, path: address }) : new Redis(address, options);
+  redis.on("error", (error: Error) => onError(error.message));
+  return redis;
+}
+
+/** PREFLIGHT_REDIS where nobody answers within `waitMs`. */
+export async function pingRedis(address: RedisAddress, waitMs: number): Promise<void> {
+  const shown = address.replace(/\/\/[^@/]*@/, "//***@");
+  const fail = (why: string) => new SealiftError("PREFLIGHT_REDIS", `Redis at ${shown} does not answer: ${why}`);
+  const once = { maxRetriesPerRequest: 0, lazyConnect: true, connectTimeout: waitMs, retryStrategy: () => null };
+  const redis = address.startsWith("/") ? new Redis({ ...once, path: address }) : new Redis(address, once);
+  let last = "no connection";
+  redis.on("error", (error: Error) => {
+    last = error.message;
+  });
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (error) {
+    throw fail(error instanceof Error && error.message !== "Connection is closed." ? error.message : last);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const VERSION_MIN = [6, 2] as const;
+
+/**
+ * Refused, not warned about: each of these has lost queues in the field. `allowVolatile` waives persistence alone, because the
+ * ledger makes up for it.
+ */
+export async function checkRedis(redis: Redis, allowVolatile: boolean): Promise<void> {
+  const refuse = (what: string) => {
+    throw new SealiftError("PREFLIGHT_REDIS", what);
+  };
+  const info = await redis.info();
+  const field = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
+  const [major = 0, minor = 0] = field("redis_version").split(".").map(Number);
+  if (major < VERSION_MIN[0] || (major === VERSION_MIN[0] && minor < VERSION_MIN[1]))
+    refuse(`Redis ${field("redis_version")} is older than 6.2`);
+  const policy = field("maxmemory_policy");
+  if (policy !== "noeviction")
+    refuse(`Redis evicts keys (maxmemory-policy ${policy}): set maxmemory-policy noeviction`);
+  if (field("maxmemory") === "0")
+    refuse("Redis has no memory limit: set maxmemory (256mb is plenty), so that sealift can stay below it");
+  if (field("aof_enabled") !== "1" && !allowVolatile) {
+    refuse(
+      "Redis keeps nothing on disk: set appendonly yes, or pass --allow-volatile-redis (slower to recover, nothing is lost)",
+    );
+  }
+  if (Number(await redis.eval("return 1", 0)) !== 1) refuse("Redis runs no Lua scripts");
+}

@@ -1,0 +1,60 @@
+/**
+ * The three changes to the window that must happen at once, as Lua. Each answers -1 when the window is lost: state is created by
+ * a rebuild from the ledger and by nothing else.
+ */
+
+/**
+ * A page was written: it may be copied now. Only the page that is next advances; repeats change nothing.
+ * KEYS ready, shard, totals. ARGV seq, cursor, isLast, count, bytes. Answers 1 advanced, 0 known already, -2 pages before it are missing.
+ */
+export const EMIT = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local next = tonumber(redis.call('HGET', KEYS[2], 'next') or '')
+if not next then return -1 end
+local seq = tonumber(ARGV[1])
+if seq < next then return 0 end
+if seq > next then return -2 end
+redis.call('HSET', KEYS[2], 'next', seq + 1, 'cursor', ARGV[2])
+if ARGV[3] == '1' then redis.call('HSET', KEYS[2], 'last', seq) end
+redis.call('HINCRBY', KEYS[3], 'listed', ARGV[4])
+redis.call('HINCRBY', KEYS[3], 'listedBytes', ARGV[5])
+redis.call('HINCRBY', KEYS[3], 'pages', 1)
+return 1
+`;
+
+/**
+ * A page of epoch 0 has its outcome in the ledger: count it, once, whoever asks and however often. The watermark is the number
+ * up to which every page is done; pages done above it wait in a set, so memory is O(window).
+ * KEYS ready, shard, outOfOrder, totals, open. ARGV sid, seq, then pairs of field and amount.
+ * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
+ */
+export const COMMIT = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local st = redis.call('HMGET', KEYS[2], 'wm', 'next', 'last')
+if not st[1] then return -1 end
+local wm, seq = tonumber(st[1]), tonumber(ARGV[2])
+if seq >= tonumber(st[2]) then return -2 end
+if seq <= wm or redis.call('SISMEMBER', KEYS[3], seq) == 1 then return 0 end
+redis.call('SADD', KEYS[3], seq)
+while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
+redis.call('HSET', KEYS[2], 'wm', wm)
+redis.call('HINCRBY', KEYS[4], 'committed', 1)
+for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
+if st[3] and wm == tonumber(st[3]) then
+  redis.call('SREM', KEYS[5], ARGV[1])
+  if redis.call('SCARD', KEYS[5]) == 0 then return 2 end
+end
+return 1
+`;
+
+/**
+ * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
+ * KEYS ready, retry, totals, open. ARGV member, then pairs of field and amount.
+ */
+export const COMMIT_RETRY = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end
+return 1
+`;

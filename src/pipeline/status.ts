@@ -1,0 +1,183 @@
+/** Where a migration stands: from Redis while it runs, from the ledger where Redis is gone or the end was audited. */
+import type { Redis } from "ioredis";
+import { noCounts, OUTCOMES, sumCounts } from "../core/plan.ts";
+import type { CodeCounts, Ledger, MigrationState, PlanRecord, ResultRecord } from "../ledger/ledger.ts";
+import { PREFIX, WORKERS } from "./keys.ts";
+import { stateOf } from "./rebuild.ts";
+import { type RunState, Window, type WindowTotals } from "./window.ts";
+
+export interface WorkerStatus {
+  readonly name: string;
+  readonly kind: string;
+  readonly pid: number;
+  readonly rssBytes: number;
+  readonly lagMs: number;
+  readonly at: string;
+}
+
+export interface MigrationStatus {
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly state: MigrationState;
+  readonly epoch: number;
+  readonly createdAt: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly totals: WindowTotals;
+  /** Listed objects that have an outcome. */
+  readonly handled: number;
+  /** True once the number listed is final. */
+  readonly listingDone: boolean;
+  readonly shards: number;
+  readonly shardsOpen: number;
+  readonly pagesOutstanding: number;
+  readonly retryPagesLeft: number;
+  /** What hinders it right now. */
+  readonly trouble: string | undefined;
+  /** The audit that closed the current epoch. */
+  readonly result: ResultRecord | undefined;
+}
+
+export interface Sources {
+  readonly ledger: Ledger;
+  readonly redis: Redis | undefined;
+  readonly signal: AbortSignal;
+}
+
+export async function migrationStatus(sources: Sources, mid: string): Promise<MigrationStatus> {
+  const { ledger, redis, signal } = sources;
+  const plan = await ledger.plan(mid, signal);
+  const window = redis && new Window(redis, mid);
+  const meta = await window?.meta();
+  const epoch = meta?.epoch ?? (await ledger.epoch(mid, signal));
+  const result = await ledger.result(mid, epoch, signal);
+  if (result) return fromResult(plan, result);
+  if (window && meta) return fromWindow(plan, window, meta, await activeCopies(redis));
+  return fromLedger(sources, plan, epoch);
+}
+
+function common(plan: PlanRecord) {
+  const { source, destination, name } = plan.job as {
+    source?: { url?: string };
+    destination?: { url?: string };
+    name?: string;
+  };
+  return {
+    id: plan.mid,
+    name,
+    createdAt: plan.createdAt,
+    source: source?.url ?? "",
+    destination: destination?.url ?? "",
+    shards: plan.shards.length,
+  };
+}
+
+function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
+  const { counts, listed, listedBytes, bytes, verified, codes, pages } = result;
+  return {
+    ...common(plan),
+    state: result.state,
+    epoch: result.epoch,
+    totals: { counts, listed, listedBytes, bytes, verified, codes, pages, committed: pages },
+    handled: listed,
+    listingDone: true,
+    shardsOpen: 0,
+    pagesOutstanding: 0,
+    retryPagesLeft: 0,
+    trouble: undefined,
+    result,
+  };
+}
+
+type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
+
+async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: number): Promise<MigrationStatus> {
+  const [totals, open, retryPagesLeft] = await Promise.all([
+    window.totals(),
+    window.openShards(),
+    window.retryLeft(meta.epoch),
+  ]);
+  const shards = await Promise.all(open.map((sid) => window.shard(sid)));
+  return {
+    ...common(plan),
+    state: stateName(meta.state, totals, active),
+    epoch: meta.epoch,
+    totals,
+    handled: sumCounts(totals.counts),
+    listingDone: shards.every((shard) => shard?.last !== undefined),
+    shardsOpen: open.length,
+    pagesOutstanding: totals.pages - totals.committed,
+    retryPagesLeft,
+    trouble: meta.trouble,
+    result: undefined,
+  };
+}
+
+async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: number): Promise<MigrationStatus> {
+  const totals = { counts: noCounts(), listed: 0, listedBytes: 0, bytes: 0, verified: 0, pages: 0, committed: 0 };
+  const codes: Record<string, number> = {};
+  let shardsOpen = 0;
+  let listingDone = true;
+  for (const shard of plan.shards) {
+    const summary = await ledger.summarize(plan, shard, signal);
+    for (const outcome of OUTCOMES) totals.counts[outcome] += summary.totals.counts[outcome];
+    for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) totals[field] += summary.totals[field];
+    for (const [code, count] of Object.entries(summary.totals.codes)) codes[code] = (codes[code] ?? 0) + count;
+    totals.pages += summary.next - 1;
+    totals.committed += summary.watermark + summary.outOfOrder.length;
+    if (summary.last === undefined) listingDone = false;
+    if (summary.last === undefined || summary.watermark < summary.last) shardsOpen++;
+  }
+  const all = { ...totals, codes: codes as CodeCounts };
+  return {
+    ...common(plan),
+    state: stateName(await stateOf(ledger, plan, epoch, signal), all, 0),
+    epoch,
+    totals: all,
+    handled: sumCounts(totals.counts),
+    listingDone,
+    shardsOpen,
+    pagesOutstanding: totals.pages - totals.committed,
+    retryPagesLeft: 0,
+    trouble: undefined,
+    result: undefined,
+  };
+}
+
+function stateName(state: RunState, totals: WindowTotals, activeCopies: number): MigrationState {
+  switch (state) {
+    case "running":
+    case "finished":
+      return totals.pages === 0 ? "Pending" : "Running";
+    case "paused":
+      return "Paused";
+    case "cancelled":
+      return activeCopies > 0 ? "Cancelling" : "Cancelled";
+    case "halted":
+      return "Failed";
+  }
+}
+
+const activeCopies = async (redis: Redis | undefined): Promise<number> =>
+  redis ? redis.llen(`${PREFIX}:copy:active`) : 0;
+
+/** Worker processes that gave a sign of life within the last seconds. */
+export async function workerStatus(redis: Redis): Promise<WorkerStatus[]> {
+  const found: WorkerStatus[] = [];
+  for await (const keys of redis.scanStream({ match: `${WORKERS}*`, count: 500 }) as AsyncIterable<string[]>) {
+    for (const key of keys) {
+      const beat = await redis.hgetall(key);
+      const number = (field: string) => Number(beat[field] ?? 0);
+      const name = key.slice(WORKERS.length);
+      found.push({
+        name,
+        kind: beat["kind"] ?? "",
+        pid: number("pid"),
+        rssBytes: number("rssBytes"),
+        lagMs: number("lagMs"),
+        at: beat["at"] ?? "",
+      });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,143 @@
+/** One worker process: BullMQ workers for its queues, the sweeper, a heartbeat, and an end that gives work back. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import { asSealiftError, type SealiftError } from "../core/error.ts";
+import { type PipelineContext, windowOf } from "./context.ts";
+import { copyPageJob } from "./copier.ts";
+import { finalizeMigration, haltMigration } from "./finalize.ts";
+import { PREFIX, WORKERS } from "./keys.ts";
+import { listShard } from "./lister.ts";
+import { sweep } from "./sweeper.ts";
+
+export type WorkerKind = "list" | "copy";
+
+export interface WorkerTimes {
+  /** Silence after which a job of a dead worker is given to another. */
+  readonly lockMs: number;
+  readonly stalledMs: number;
+  readonly sweepMs: number;
+  /** Pages in hand at once in one process; their objects share one allowance. */
+  readonly pages: number;
+}
+
+export const DEFAULT_TIMES: WorkerTimes = { lockMs: 90_000, stalledMs: 30_000, sweepMs: 15_000, pages: 4 };
+
+const LIST_SHARDS = 8;
+/** A job is found stalled by a worker's death, not by its own fault: BullMQ's own limit would fail it at the second death. */
+const STALLS_MAX = 1000;
+const HEARTBEAT_MS = 2000;
+
+type Processor = (context: PipelineContext, job: Job, token: string | undefined) => Promise<void>;
+
+export class WorkerProcess {
+  readonly #context: PipelineContext;
+  readonly #kind: WorkerKind;
+  readonly #times: WorkerTimes;
+  readonly #workers: Worker[] = [];
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #lag = monitorEventLoopDelay({ resolution: 20 });
+  #sweeping = Promise.resolve();
+
+  constructor(context: PipelineContext, kind: WorkerKind, times: WorkerTimes, connect: () => Redis) {
+    this.#context = context;
+    this.#kind = kind;
+    this.#times = times;
+    if (kind === "list") this.#listen("list", listShard, LIST_SHARDS, connect);
+    else this.#listen("copy", copyPageJob, times.pages, connect);
+    this.#listen("control", finalizeMigration, 1, connect);
+    this.#every(times.sweepMs, () => this.#sweep());
+    this.#every(HEARTBEAT_MS, () => this.#beat());
+    this.#lag.enable();
+  }
+
+  #listen(queue: string, processor: Processor, concurrency: number, connect: () => Redis): void {
+    const worker = new Worker(queue, (job, token) => this.#run(processor, job, token), {
+      connection: connect(),
+      prefix: PREFIX,
+      concurrency,
+      lockDuration: this.#times.lockMs,
+      stalledInterval: this.#times.stalledMs,
+      maxStalledCount: STALLS_MAX,
+      removeOnComplete: { count: 0 },
+      removeOnFail: { count: 500 },
+    });
+    worker.on("error", (error) => this.#context.log.debug({ queue, reason: error.message }, "queue connection"));
+    this.#workers.push(worker);
+  }
+
+  /** Errors become BullMQ's: those that no retry mends halt the migration, so that a person looks. */
+  async #run(processor: Processor, job: Job, token: string | undefined): Promise<void> {
+    try {
+      await processor(this.#context, job, token);
+    } catch (thrown) {
+      if (thrown instanceof DelayedError || thrown instanceof WaitingError || thrown instanceof UnrecoverableError)
+        throw thrown;
+      const error = asSealiftError(thrown);
+      await this.#report(job, error);
+      throw error;
+    }
+  }
+
+  async #report(job: Job, error: SealiftError): Promise<void> {
+    const mid = String((job.data as { mid?: unknown }).mid);
+    const fields = { migration: mid, job: job.id, errorCode: error.code, attempt: job.attemptsMade + 1 };
+    if (error.code === "INTERRUPTED") return;
+    this.#context.log.warn(fields, error.line());
+    try {
+      if (error.retry === "never" && error.code !== "INTERNAL") await haltMigration(this.#context, mid, error);
+      else if (error.code !== "STATE_LOST") await windowOf(this.#context, mid).setTrouble(error.line());
+    } catch (second) {
+      this.#context.log.debug(fields, `could not be noted: ${asSealiftError(second).message}`);
+    }
+  }
+
+  #every(ms: number, act: () => Promise<void>): void {
+    const round = () => {
+      act().catch((error: unknown) => {
+        if (!this.#context.draining.aborted)
+          this.#context.log.warn({ errorCode: asSealiftError(error).code }, String(error));
+      });
+    };
+    round();
+    this.#timers.push(setInterval(round, ms));
+  }
+
+  async #sweep(): Promise<void> {
+    // Rounds do not overlap in one process; between processes the lock sees to it.
+    const lockMs = Math.max(this.#times.sweepMs - 100, 100);
+    const round = this.#sweeping.then(
+      async () => void (this.#context.draining.aborted || (await sweep(this.#context, lockMs))),
+    );
+    this.#sweeping = round.catch(() => undefined);
+    return round;
+  }
+
+  async #beat(): Promise<void> {
+    const { redis, name } = this.#context;
+    const lagMs = Math.round(this.#lag.percentile(99) / 1e6);
+    this.#lag.reset();
+    if (lagMs > 1000) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
+    const beat = {
+      kind: this.#kind,
+      pid: process.pid,
+      rssBytes: process.memoryUsage.rss(),
+      lagMs,
+      at: this.#context.now().toISOString(),
+    };
+    await redis
+      .multi()
+      .hset(WORKERS + name, beat)
+      .pexpire(WORKERS + name, HEARTBEAT_MS * 5)
+      .exec();
+  }
+
+  /** Ends when jobs in hand are done or given back; the caller has fired `draining`. */
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await Promise.allSettled(this.#workers.map((worker) => worker.close()));
+    await this.#sweeping;
+    this.#lag.disable();
+    await this.#context.redis.del(WORKERS + this.#context.name).catch(() => undefined);
+  }
+}
