@@ -11,6 +11,11 @@ export function checkPut(traits: StoreTraits, key: string, options: PutOptions):
   options.signal.throwIfAborted();
   checkName(traits, key);
   checkAttributes(traits, key, options.attributes);
+  if (options.serverKeyName !== undefined && !traits.serverKeys) {
+    throw new SealiftError("PROVIDER_REFUSED", "this store has no keys of its own to put an object under", {
+      object: key,
+    });
+  }
   if (options.sizeBytes <= traits.objectBytesMax) return;
   const limit = `${options.sizeBytes} bytes, ${traits.objectBytesMax} are allowed`;
   throw new SealiftError("TOO_LARGE", limit, { object: key });
