@@ -85,5 +85,5 @@ function unspell(spelled: string): string | undefined {
   if (!/^(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+$/.test(spelled)) return undefined;
   const bytes = spelled.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
   // A second spelling of the same bytes would list a key twice.
-  return whole([...bytes].map(spellByte).join("")) === spelled ? bytes : undefined;
+  return whole(bytes.replace(/[^]/g, spellByte)) === spelled ? bytes : undefined;
 }
