@@ -19,7 +19,7 @@ export interface Environment {
   /** https://no-color.org: any value but the empty one. */
   readonly noColor: boolean;
   /** The default of a flag: `--log-format` is SEALIFT_LOG_FORMAT. Empty counts as absent. */
-  flag(name: string): string | undefined;
+  readonly flag: (name: string) => string | undefined;
 }
 
 export const flagVariable = (name: string): string => `SEALIFT_${name.replaceAll("-", "_").toUpperCase()}`;
@@ -87,3 +87,9 @@ function readSecretFile(path: string): string {
     closeSync(descriptor);
   }
 }
+
+/** What a worker process is started with: this process's own environment, and what it is to do. */
+export const childEnvironment = (added: Readonly<Record<string, string>>): NodeJS.ProcessEnv => ({
+  ...process.env,
+  ...added,
+});

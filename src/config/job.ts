@@ -1,12 +1,12 @@
 /** Reading a job file: YAML or JSON text in, a Job out, or JOB_INVALID naming the field and what to do about it. */
 import { join } from "node:path";
-import { parseDocument } from "yaml";
+import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
 import { compileFilter } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
-import { keyScheme, keyUri } from "../core/key.ts";
-import { jobShape } from "./shape.ts";
+import { type KeyUri, keyName, keyScheme, keyUri } from "../core/key.ts";
+import { jobShape, shoreShape } from "./shape.ts";
 import { parseStoreUrl, type StoreUrl } from "./url.ts";
 
 export type { Job } from "../core/job.ts";
@@ -31,6 +31,14 @@ export function parseJob(text: string, name: string): Job {
   return job;
 }
 
+/** One side alone, as the flags of a verb state it. Throws JOB_INVALID. */
+export function parseShore(value: unknown, name: string): Shore {
+  const parsed = shoreShape.safeParse(value);
+  if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
+  judgeShore(name, parsed.data);
+  return parsed.data;
+}
+
 /** JSON is read by the same parser: YAML 1.2 contains it, and repeated keys are an error in both. */
 function readYaml(text: string, refuse: (why: string, cause?: unknown) => SealiftError): unknown {
   try {
@@ -39,8 +47,16 @@ function readYaml(text: string, refuse: (why: string, cause?: unknown) => Sealif
     if (problem) {
       const { line, col } = problem.linePos?.[0] ?? { line: 1, col: 1 };
       // Only code and place: the parser's message quotes the lines around it, and one of them may be a secret.
-      throw refuse(`line ${line}, column ${col}: not YAML or JSON (${problem.code.toLowerCase().replaceAll("_", " ")})`);
+      throw refuse(
+        `line ${line}, column ${col}: not YAML or JSON (${problem.code.toLowerCase().replaceAll("_", " ")})`,
+      );
     }
+    visit(document, {
+      Pair: (_, pair) => {
+        // JavaScript objects cannot hold this name safely: the shape would drop it, and a demanded pair with it.
+        if (isScalar(pair.key) && pair.key.value === "__proto__") throw refuse('unknown field "__proto__"; remove it');
+      },
+    });
     return document.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
     if (error instanceof SealiftError) throw error;
@@ -84,8 +100,9 @@ function judge(job: Job): void {
     throw invalid("destination.url: lies within the source (or around it), so the migration would list its own copies");
   }
   judgeKeys(job, destination);
-  within("filter", () => compileFilter(job.filter));
-  for (const name of ["minAge", "maxAge"] as const) within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }));
+  within("filter", () => compileFilter(job.filter, ""));
+  for (const name of ["minAge", "maxAge"] as const)
+    within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
   const { fallback, serverKey } = job.options;
   if (serverKey !== undefined && fallback !== "server") {
     throw invalid("options.serverKey: is used with fallback: server only; set that, or remove the key");
@@ -94,7 +111,7 @@ function judge(job: Job): void {
 
 function judgeKeys(job: Job, destination: StoreUrl): void {
   const wrapWith = within("keys.wrapWith", () => keyUri(job.keys.wrapWith));
-  const allowed = job.keys.allow.map((text, at) => within(`keys.allow[${at}]`, () => keyUri(text)));
+  const allowed = job.keys.allow.map((text, at) => within(`keys.allow[${at}]`, () => allowedKey(text)));
   const isLocal = [wrapWith, ...allowed].some((uri) => keyScheme(uri) === "local");
   if (isLocal && job.keys.localDirectory === undefined) {
     throw invalid("keys.localDirectory: is needed for local:// keys; name the directory they live in");
@@ -104,13 +121,22 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   }
 }
 
+/** What is allowed is compared with what the KMS says it used, and AWS names the key by its ARN, whatever it was asked by. */
+function allowedKey(text: string): KeyUri {
+  const uri = keyUri(text);
+  if (keyScheme(uri) !== "aws-kms" || /^arn:[^/]+:key\//.test(keyName(uri))) return uri;
+  throw invalid(
+    "name the key by its ARN (arn:aws:kms:region:account:key/id): an alias or a bare id matches no answer of AWS",
+  );
+}
+
 const S3_ONLY = ["region", "pathStyle", "profile", "credentials", "requesterPays", "customerKeys"] as const;
 const GCS_ONLY = ["credentialsFile", "anonymous", "userProject"] as const;
 const REMOTE_ONLY = ["endpoint", "caFile", "allowInsecureEndpoint"] as const;
 const STRANGERS = { s3: GCS_ONLY, gs: S3_ONLY, file: [...S3_ONLY, ...GCS_ONLY, ...REMOTE_ONLY] } as const;
 
 /** A setting that the store would never read is a mistake about which store this is. */
-function judgeShore(side: "source" | "destination", shore: Shore): StoreUrl {
+function judgeShore(side: string, shore: Shore): StoreUrl {
   const url = within(`${side}.url`, () => parseStoreUrl(shore.url));
   const stranger = STRANGERS[url.scheme].find((field) => shore[field] !== undefined);
   if (stranger !== undefined) throw invalid(`${side}.${stranger}: means nothing for ${url.scheme}:// ; remove it`);
@@ -144,7 +170,8 @@ function within<T>(field: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (error instanceof SealiftError) throw new SealiftError("JOB_INVALID", `${field}: ${error.message}`, { cause: error });
+    if (error instanceof SealiftError)
+      throw new SealiftError("JOB_INVALID", `${field}: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -58,7 +58,7 @@ const kms = z
   })
   .describe("How the key-management service of this side is reached");
 
-const shore = z.strictObject({
+export const shoreShape = z.strictObject({
   url: text.describe("s3://bucket/prefix, gs://bucket/prefix or file:///directory"),
   ...access,
   pathStyle: flag("Put the bucket into the path, not the host name (S3)"),
@@ -69,11 +69,18 @@ const shore = z.strictObject({
 });
 
 const contextMap = z.record(z.string().min(1).max(1024), z.string().max(TEXT_CHARACTERS_MAX));
-const keyUriText = text.regex(/^(aws-kms|gcp-kms|local):\/\/\S+$/, "must be aws-kms://..., gcp-kms://... or local://name");
+const keyUriText = text.regex(
+  /^(aws-kms|gcp-kms|local):\/\/\S+$/,
+  "must be aws-kms://..., gcp-kms://... or local://name",
+);
 
 const keys = z.strictObject({
   wrapWith: keyUriText.describe("The key under which every data key is wrapped at the destination"),
-  allow: z.array(keyUriText).max(1000).default([]).describe("Keys that may be opened; empty: any the credentials can open"),
+  allow: z
+    .array(keyUriText)
+    .max(1000)
+    .default([])
+    .describe("Keys that may be opened; empty: any the credentials can open"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
   localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
@@ -98,7 +105,9 @@ const options = z.strictObject({
   fallback: z
     .enum(["seal", "server", "copy", "refuse"])
     .default("seal")
-    .describe("Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse"),
+    .describe(
+      "Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse",
+    ),
   serverKey: text.optional().describe("KMS key of the destination provider for fallback: server"),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
@@ -107,7 +116,12 @@ const options = z.strictObject({
     .describe("Which objects have their new wrapped key opened and compared"),
   pageObjects: z.number().int().min(1).max(1000).default(1000).describe("Objects a page"),
   transfers: z.number().int().min(1).max(1024).default(64).describe("Objects in flight in one process"),
-  shardPrefixes: z.array(z.string().max(1024)).min(1).max(1000).optional().describe("Key prefixes that divide the listing"),
+  shardPrefixes: z
+    .array(z.string().max(1024))
+    .min(1)
+    .max(1000)
+    .optional()
+    .describe("Key prefixes that divide the listing"),
 });
 
 const retry = z.strictObject({
@@ -129,8 +143,8 @@ export const jobShape = z
       .string()
       .regex(/^[A-Za-z0-9][\w. -]{0,99}$/, "must be up to 100 letters, digits, spaces, dots, dashes or underscores")
       .optional(),
-    source: shore,
-    destination: shore,
+    source: shoreShape,
+    destination: shoreShape,
     keys,
     filter: filter.default({}),
     options: options.prefault({}),
@@ -152,4 +166,3 @@ function reads(read: (value: string) => unknown): (value: string) => boolean {
 
 /** JSON Schema of what may be written in a job file (before defaults). */
 export const jobJsonSchema = (): unknown => z.toJSONSchema(jobShape, { io: "input" });
-

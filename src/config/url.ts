@@ -29,7 +29,8 @@ export function parseStoreUrl(text: string): StoreUrl {
   const slash = rest.indexOf("/");
   const bucket = slash < 0 ? rest : rest.slice(0, slash);
   const prefix = slash < 0 ? "" : rest.slice(slash + 1);
-  if (bucket.includes("@")) throw refuse("credentials do not belong into a URL: use profile, or credentials by reference");
+  if (bucket.includes("@"))
+    throw refuse("credentials do not belong into a URL: use profile, or credentials by reference");
   if (!BUCKET.test(bucket)) throw refuse(`${JSON.stringify(bucket)} is not a bucket name`);
   return { scheme: scheme as "s3" | "gs", bucket, prefix };
 }

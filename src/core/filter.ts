@@ -50,7 +50,10 @@ function instantMs(text: string): (nowMs: number) => number {
   if (/^\d{4}-/.test(text)) {
     const at = DATE.test(text) && isDay(text) ? Date.parse(text) : Number.NaN;
     if (!Number.isNaN(at)) return () => at;
-    throw new SealiftError("JOB_INVALID", `not a date: ${JSON.stringify(text)} (write 2026-01-31 or 2026-01-31T08:00:00Z)`);
+    throw new SealiftError(
+      "JOB_INVALID",
+      `not a date: ${JSON.stringify(text)} (write 2026-01-31 or 2026-01-31T08:00:00Z)`,
+    );
   }
   const age = durationMs(text);
   return (nowMs) => nowMs - age;
@@ -67,9 +70,10 @@ type Keep = (object: ListedObject, nowMs: number) => boolean;
 
 /**
  * An object is kept when every given option keeps it: a matching include (where there are any), no matching exclude, a size in
- * [minSize, maxSize], an age in [minAge, maxAge]. Patterns see the key without `prefix`. Throws JOB_INVALID.
+ * [minSize, maxSize], an age in [minAge, maxAge]. Patterns see the key without `prefix`,
+ * the source's. Throws JOB_INVALID.
  */
-export function compileFilter(spec: FilterSpec, prefix = ""): Keep {
+export function compileFilter(spec: FilterSpec, prefix: string): Keep {
   const tests: Keep[] = [];
   const inside = (key: string) => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
   if (spec.include !== undefined && spec.include.length > 0) {

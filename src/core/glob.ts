@@ -22,9 +22,9 @@ export function compileGlob(pattern: string): (key: string) => boolean {
   const anchored = pattern.startsWith("/");
   const body = anchored ? pattern.slice(1) : pattern;
   const pieces = parse(body.endsWith("/") ? `${body}**` : body, pattern);
-  if (anchored) return (key) => matches(pieces, [...key]);
+  if (anchored) return (key) => matches(pieces, Array.from(key));
   return (key) => {
-    const characters = [...key];
+    const characters = Array.from(key);
     if (matches(pieces, characters)) return true;
     return characters.some((character, at) => character === "/" && matches(pieces, characters, at + 1));
   };
@@ -32,7 +32,7 @@ export function compileGlob(pattern: string): (key: string) => boolean {
 
 function parse(body: string, pattern: string): Piece[] {
   const refuse = (why: string) => new SealiftError("JOB_INVALID", `pattern ${JSON.stringify(pattern)}: ${why}`);
-  const characters = [...body];
+  const characters = Array.from(body);
   if (characters.length === 0) throw refuse("is empty");
   if (characters.length > PATTERN_CHARACTERS_MAX) throw refuse(`is longer than ${PATTERN_CHARACTERS_MAX} characters`);
   const pieces: Piece[] = [];
