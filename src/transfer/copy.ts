@@ -1,0 +1,207 @@
+/**
+ * One object from shore to shore. It is read once, pinned to the version that was listed, and written in one all-or-nothing put;
+ * before that put ends, nothing is visible at the destination, and what stands there is never deleted.
+ */
+import { asSealiftError, SealiftError } from "../core/error.ts";
+import type { DataKey } from "../core/key.ts";
+import type { Attributes, ByteStream, ListedObject, ObjectHead, VersionPin } from "../core/object.ts";
+import type { Outcome, Plan } from "../core/plan.ts";
+import type { Receipt } from "../core/receipt.ts";
+import { type Seal, withWrapped } from "../envelope/envelope.ts";
+import type { OpenObject, PutReceipt } from "../store/store.ts";
+import { attest, type Sent } from "./attest.ts";
+import { freshKey, handOver } from "./keys.ts";
+import { attributesOf, type Decision, type Move, planObject } from "./plan.ts";
+import { Passage } from "./passage.ts";
+import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
+import { peek, prefixBytes, startOf } from "./recognise.ts";
+import { compareStanding } from "./same.ts";
+import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
+
+export interface CopyOptions {
+  /** Open the data key again at the destination and compare. */
+  readonly verify: boolean;
+  readonly signal: AbortSignal;
+  /** What a listing of the destination said; without it, the destination is asked. */
+  readonly standing?: ListedObject | "absent" | undefined;
+}
+
+interface Task extends Crossing {
+  readonly listed: ListedObject;
+  /** The key at the destination. */
+  readonly key: string;
+  readonly verify: boolean;
+}
+
+type Condition = "absent" | VersionPin;
+
+/** Throws whatever kept the object from arriving, named after it. A receipt is given only for what is there. */
+export async function copyObject(
+  listed: ListedObject,
+  shores: Shores,
+  rules: Rules,
+  options: CopyOptions,
+): Promise<Receipt> {
+  try {
+    const { signal, verify } = options;
+    const task = { listed, shores, rules, signal, verify, key: destinationKey(listed.key, shores) };
+    const standing = await findStanding(task, options.standing);
+    if (!standing) return await ship(task, "absent");
+    return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
+  } catch (error) {
+    throw asSealiftError(error).about(listed.key);
+  }
+}
+
+async function findStanding(task: Task, known: CopyOptions["standing"]): Promise<ObjectHead | undefined> {
+  if (known === "absent") return undefined;
+  return known?.head ?? (await task.shores.destination.head(task.key, task.signal));
+}
+
+/** A receipt where the object is there already, undefined where the job says to replace what is there instead. */
+async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefined> {
+  const { listed, shores, rules, signal } = task;
+  const source = await sourceAsListed(listed, task);
+  const start = await startOf(shores.source, source, shores.envelopes, signal);
+  const { plan, move } = accepted(planObject(source, start, shores, rules));
+  const same = await compareStanding({ source, move, standing }, task, task.verify);
+  if (same.why === undefined) {
+    const notes = [...plan.notes, ...same.notes];
+    return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, notes };
+  }
+  if (rules.overwrite) return undefined;
+  throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
+}
+
+function accepted({ plan, move }: Decision): { plan: Plan; move: Move } {
+  if (move) return { plan, move };
+  throw new SealiftError(plan.code ?? "INTERNAL", plan.reason ?? "refused without a reason");
+}
+
+async function ship(task: Task, condition: Condition): Promise<Receipt> {
+  const { listed, shores, rules, signal } = task;
+  const opened = await shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
+  let done = false;
+  try {
+    checkAsListed(opened.head, listed);
+    const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
+    const { plan, move } = accepted(planObject(opened.head, peeked.prefix, shores, rules));
+    const cargo = await load(move, opened.head, task);
+    try {
+      const source = new Passage(peeked.body, opened.head);
+      const receipt = await send(task, condition, cargo, source);
+      done = source.whole;
+      return receipt.outcome === "already" ? receipt : { ...receipt, notes: [...plan.notes, ...cargo.notes] };
+    } finally {
+      cargo.dataKey?.wipe();
+    }
+  } finally {
+    if (!done) await dismiss(opened);
+  }
+}
+
+/** The error that ended the copy is the one to be told, not what the closing of its connection says. */
+async function dismiss(opened: OpenObject): Promise<void> {
+  await opened.cancel().catch(() => undefined);
+}
+
+/** An object ready to be sent: all that is known before its first byte. */
+interface Cargo {
+  readonly outcome: Outcome;
+  readonly sizeBytes: number;
+  /** Of the bytes to be written, where it is known beforehand. */
+  readonly crc32c?: number | undefined;
+  readonly attributes: Attributes;
+  readonly serverKeyName?: string | undefined;
+  /** As it will stand; absent where nothing is sealed. */
+  readonly seal?: Seal | undefined;
+  readonly move: Move;
+  /** Wiped by whoever loaded it. */
+  readonly dataKey?: DataKey | undefined;
+  readonly notes: readonly string[];
+  /** The bytes to be written, from the bytes of the source. */
+  body(source: ByteStream): ByteStream;
+}
+
+async function load(move: Move, head: ObjectHead, task: Task): Promise<Cargo> {
+  const unchanged = { move, sizeBytes: head.sizeBytes, crc32c: head.crc32c, body: (source: ByteStream) => source };
+  switch (move.action) {
+    case "carry": {
+      const attributes = attributesOf(move, head, task, undefined);
+      const { serverKeyName, seal } = move;
+      return { ...unchanged, outcome: "carried", attributes, serverKeyName, seal: seal.wrapped && seal, notes: [] };
+    }
+    case "rewrap": {
+      const { wrapped, dataKey, notes } = await handOver(move, move.retargeted, task, task.verify);
+      const seal = withWrapped(move.retargeted, wrapped);
+      return withKey(dataKey, () => {
+        const attributes = attributesOf(move, head, task, seal);
+        return { ...unchanged, outcome: "rewrapped", attributes, seal, dataKey, notes };
+      });
+    }
+    case "reseal": {
+      const { seal: bare, wrapped, dataKey } = await freshKey(move.sealWith, task);
+      const seal = withWrapped(bare, wrapped);
+      return withKey(dataKey, () => ({
+        outcome: "resealed",
+        move,
+        sizeBytes: move.sealWith.sealedSize(head.sizeBytes, seal),
+        attributes: attributesOf(move, head, task, seal),
+        seal,
+        dataKey,
+        notes: [],
+        body: (source) => move.sealWith.seal(source, seal, dataKey),
+      }));
+    }
+  }
+}
+
+function withKey(dataKey: DataKey | undefined, load: () => Cargo): Cargo {
+  try {
+    return load();
+  } catch (error) {
+    dataKey?.wipe();
+    throw error;
+  }
+}
+
+async function send(task: Task, condition: Condition, cargo: Cargo, source: Passage): Promise<Receipt> {
+  const { listed, key, shores, signal, verify } = task;
+  const { sizeBytes, crc32c, attributes, serverKeyName } = cargo;
+  // What leaves is counted apart from what came, unless it is the same bytes.
+  const leaving = cargo.move.action === "reseal" ? new Passage(cargo.body(source), { sizeBytes }) : source;
+  let put: PutReceipt;
+  try {
+    const options = { sizeBytes, crc32c, attributes, condition, serverKeyName, signal };
+    put = await shores.destination.put(key, leaving, options);
+  } catch (error) {
+    const { code } = asSealiftError(error);
+    const collided = (code === "STORE_EXISTS" || code === "STORE_CHANGED") && !source.failed;
+    if (!collided) throw error;
+    return await judgeAfterCollision(task);
+  }
+  checkArrived(put, leaving, sizeBytes);
+  const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
+  const verified = verify ? await attest(sent, put.head, task) : false;
+  const { outcome } = cargo;
+  return { key: listed.key, outcome, bytes: sizeBytes, crc32c: leaving.crc32c, verified, attempts: 1, notes: [] };
+}
+
+/**
+ * Somebody was there first: another worker with the same page, or a put of our own whose answer was lost. Both have written what
+ * we would have.
+ */
+async function judgeAfterCollision(task: Task): Promise<Receipt> {
+  const standing = await task.shores.destination.head(task.key, task.signal);
+  const receipt = standing && (await judge(task, standing));
+  if (receipt) return receipt;
+  throw new SealiftError("STORE_BUSY", "the destination changed while the object was being written");
+}
+
+function checkArrived(put: PutReceipt, sent: Passage, sizeBytes: number): void {
+  const lie = (what: string) => new SealiftError("VERIFY_MISMATCH", `after the put, ${what}`);
+  if (!sent.whole) throw lie("the destination had not read the whole body");
+  if (put.head.sizeBytes !== sizeBytes) throw lie(`the destination has ${put.head.sizeBytes} of ${sizeBytes} bytes`);
+  if (put.crc32c !== sent.crc32c) throw lie("the CRC32C of the bytes sent is not that of the bytes read");
+  if (put.head.crc32c !== undefined && put.head.crc32c !== sent.crc32c) throw lie("the destination's CRC32C differs");
+}

@@ -1,0 +1,166 @@
+/** What is to be done with one object. Decides from its head (and, for some formats, its first bytes); asks nobody. */
+import { SealiftError } from "../core/error.ts";
+import type { WrappedKey } from "../core/key.ts";
+import { keyScheme } from "../core/key.ts";
+import type { Attributes, ObjectHead } from "../core/object.ts";
+import type { Action, Plan } from "../core/plan.ts";
+import { type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
+import { destinationAttributes } from "./attributes.ts";
+import { checkMayOpen } from "./keys.ts";
+import { isSealed, type Recognised, recognise } from "./recognise.ts";
+import { destinationKey, type Rules, type Shores } from "./shores.ts";
+import { stamp } from "./stamp.ts";
+
+interface Rewrap extends Recognised {
+  readonly action: "rewrap";
+  /** The seal as it is to stand, its data key not wrapped yet. */
+  readonly retargeted: Seal;
+}
+
+interface Reseal extends Recognised {
+  readonly action: "reseal";
+  readonly sealWith: Envelope;
+}
+
+interface Carry extends Recognised {
+  readonly action: "carry";
+  readonly serverKeyName?: string | undefined;
+}
+
+export type Move = Rewrap | Reseal | Carry;
+
+export interface Decision {
+  readonly plan: Plan;
+  /** How it is done; absent where the plan is to refuse. */
+  readonly move?: Move | undefined;
+}
+
+/** Errors of recognition, and everything that the destination could not take, become a plan to refuse, with the code. */
+export function planObject(head: ObjectHead, prefix: Uint8Array, shores: Shores, rules: Rules): Decision {
+  let recognised: Recognised | undefined;
+  try {
+    recognised = recognise(head, prefix, shores.envelopes);
+    destinationKey(head.key, shores);
+    const move = decide(recognised, shores, rules);
+    checkFits(move, head, shores, rules);
+    return { plan: describe(move, head, rules), move };
+  } catch (error) {
+    if (!(error instanceof SealiftError)) throw error;
+    return { plan: refusal(error, recognised) };
+  }
+}
+
+function decide({ envelope, seal }: Recognised, shores: Shores, rules: Rules): Move {
+  if (!isSealed(seal)) return decidePlain({ envelope, seal }, shores, rules);
+  if (seal.wrapped?.uri === rules.wrapWith) return { action: "carry", envelope, seal };
+  checkMayOpen(seal, rules);
+  return { action: "rewrap", envelope, seal, retargeted: envelope.retarget(seal, rules.wrapWith) };
+}
+
+function decidePlain(plain: Recognised, { destination, envelopes }: Shores, rules: Rules): Move {
+  switch (rules.fallback) {
+    case "copy":
+      return { action: "carry", ...plain };
+    case "server":
+      if (destination.traits.serverKeys) return { action: "carry", ...plain, serverKeyName: rules.serverKeyName };
+      throw new SealiftError("REFUSED_FALLBACK", "fallback: server, but the destination has no provider-side keys");
+    case "refuse":
+      throw new SealiftError("REFUSED_FALLBACK", "it has no client-side envelope");
+    case "seal": {
+      const sealWith = envelopes.find(({ id }) => id === rules.sealWith);
+      if (sealWith) return { action: "reseal", ...plain, sealWith };
+      throw new SealiftError("INTERNAL", `no envelope is called ${rules.sealWith}`);
+    }
+  }
+}
+
+/** No KMS wraps a 32-byte key into less; what does not fit with this many bytes will not fit with more. */
+const WRAPPED_BYTES_MIN = 48;
+
+/** Throws METADATA_UNFIT or TOO_LARGE before a KMS or a body is touched. */
+function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): void {
+  const scheme = keyScheme(rules.wrapWith);
+  const wrapped = { scheme, uri: rules.wrapWith, bytes: new Uint8Array(WRAPPED_BYTES_MIN) };
+  const { sizeBytes, seal } = expected(move, head, rules, wrapped);
+  const { objectBytesMax } = shores.destination.traits;
+  if (sizeBytes > objectBytesMax) {
+    throw new SealiftError("TOO_LARGE", `it would be ${sizeBytes} bytes, the destination allows ${objectBytesMax}`);
+  }
+  attributesOf(move, head, { shores, rules }, seal);
+}
+
+function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKey): { sizeBytes: number; seal?: Seal } {
+  switch (move.action) {
+    case "rewrap":
+      return { sizeBytes: head.sizeBytes, seal: withWrapped(move.retargeted, wrapped) };
+    case "carry":
+      return { sizeBytes: head.sizeBytes };
+    case "reseal": {
+      // Only to be measured; the copy makes its own.
+      const { seal, dataKey } = move.sealWith.fresh(rules.sealContext, rules.wrapWith);
+      dataKey.wipe();
+      return { sizeBytes: move.sealWith.sealedSize(head.sizeBytes, seal), seal: withWrapped(seal, wrapped) };
+    }
+  }
+}
+
+/** What will stand beside the object, sealed as `seal` says; without one, its envelope stays as it is. */
+export function attributesOf(
+  move: Move,
+  head: ObjectHead,
+  { shores, rules }: { readonly shores: Shores; readonly rules: Rules },
+  seal: Seal | undefined,
+): Attributes {
+  const envelope = move.action === "reseal" ? move.sealWith : move.envelope;
+  const written = seal && envelope.write(seal);
+  if (written && written.prefix.length > 0) {
+    throw new SealiftError("SEAL_UNSUPPORTED", `${envelope.id} keeps its envelope in the body, which is not rewritten`);
+  }
+  const sealed = seal !== undefined || isSealed(move.seal);
+  const beside = {
+    owns: move.seal.owns,
+    envelope: written?.metadata,
+    sealed,
+    stamp: stamp(head, rules.migration, sealed ? rules.wrapWith : undefined),
+  };
+  return destinationAttributes(head.attributes, beside, shores.destination.traits);
+}
+
+function describe(move: Move, head: ObjectHead, rules: Rules): Plan {
+  const { seal } = move;
+  const sealed = isSealed(seal);
+  return {
+    action: move.action,
+    envelope: seal.format,
+    content: sealed ? seal.content : undefined,
+    wrap: sealed ? seal.wrap : undefined,
+    wrappedBy: seal.wrapped?.uri,
+    wrapWith: sealed || move.action === "reseal" ? rules.wrapWith : undefined,
+    notes: [...seal.notes, ...notesOf(move, head, rules)],
+  };
+}
+
+function notesOf(move: Move, head: ObjectHead, rules: Rules): string[] {
+  const atRest = head.atRest.mode === "none" ? "" : ` (the source encrypts it at rest: ${head.atRest.mode})`;
+  if (move.action === "reseal") return [`no client-side envelope${atRest}: read in the clear and sealed afresh`];
+  if (move.action === "rewrap") return [];
+  if (isSealed(move.seal)) return ["wrapped by the destination's key already: copied as it is"];
+  const where =
+    rules.fallback === "server" ? `under the provider's key ${move.serverKeyName ?? "(default)"}` : "as it is";
+  return [`no client-side envelope${atRest}: written in the clear, ${where}`];
+}
+
+function refusal(error: SealiftError, recognised: Recognised | undefined): Plan {
+  const action: Action = "refuse";
+  const seal = recognised?.seal;
+  return {
+    action,
+    envelope: seal?.format ?? "unknown",
+    content: seal && isSealed(seal) ? seal.content : undefined,
+    wrap: seal && isSealed(seal) ? seal.wrap : undefined,
+    wrappedBy: seal?.wrapped?.uri,
+    code: error.code,
+    reason: error.message,
+    notes: seal?.notes ?? [],
+  };
+}

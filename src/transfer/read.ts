@@ -1,0 +1,33 @@
+/** An object's plaintext, whatever envelope it is in. */
+import type { DataKey } from "../core/key.ts";
+import type { ByteStream, ObjectHead } from "../core/object.ts";
+import type { Envelope } from "../envelope/envelope.ts";
+import type { Kms } from "../kms/kms.ts";
+import { openAnyKey } from "./keys.ts";
+import { isSealed, peek, prefixBytes, type Recognised, recognise } from "./recognise.ts";
+
+/**
+ * Recognises at once; the data key is opened with the first byte asked for and wiped with the last. With a format that verifies
+ * at its end, bytes flow before they are proven: release them to nobody until the stream has ended without an error.
+ */
+export async function openPlaintext(
+  head: ObjectHead,
+  body: ByteStream,
+  envelopes: readonly Envelope[],
+  kms: readonly Kms[],
+  signal: AbortSignal,
+): Promise<ByteStream> {
+  const peeked = await peek(body, Math.min(prefixBytes(envelopes), head.sizeBytes));
+  const recognised = recognise(head, peeked.prefix, envelopes);
+  return unsealed(peeked.body, recognised, () => openAnyKey(recognised, kms, signal));
+}
+
+export async function* unsealed(body: ByteStream, sealed: Recognised, openKey: () => Promise<DataKey>): ByteStream {
+  if (!isSealed(sealed.seal)) return yield* body;
+  const dataKey = await openKey();
+  try {
+    yield* sealed.envelope.open(body, sealed.seal, dataKey);
+  } finally {
+    dataKey.wipe();
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Whether what stands at the destination is what this job would write there. A stamp alone is never believed: size, stated
+ * checksums, the whole envelope (but for the wrapped key itself, which no two wraps make alike) and all that was set beside the
+ * object have to agree, and with `open` the data keys too.
+ */
+import { SealiftError } from "../core/error.ts";
+import type { ObjectHead } from "../core/object.ts";
+import { type Seal, withWrapped } from "../envelope/envelope.ts";
+import { lostAttribute } from "./attributes.ts";
+import { openDestinationKey, openSourceKey } from "./keys.ts";
+import { attributesOf, type Move } from "./plan.ts";
+import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
+import type { Crossing, Rules } from "./shores.ts";
+import { stampDiffers, stampedKey } from "./stamp.ts";
+
+export interface Sameness {
+  /** Why it is another object; absent where it is the same. */
+  readonly why?: string | undefined;
+  /** The data key was opened at the destination and is the right one. */
+  readonly verified: boolean;
+  readonly notes: readonly string[];
+}
+
+export interface Pair {
+  readonly source: ObjectHead;
+  readonly move: Move;
+  readonly standing: ObjectHead;
+}
+
+const differs = (why: string): Sameness => ({ why, verified: false, notes: [] });
+
+export async function compareStanding(pair: Pair, crossing: Crossing, open: boolean): Promise<Sameness> {
+  const { source, move, standing } = pair;
+  const strange = stampDiffers(standing.attributes.metadata, source);
+  if (strange) return differs(strange);
+  const found = await recogniseStanding(standing, crossing);
+  if (typeof found === "string") return differs(found);
+  const why =
+    envelopeDiffers(move, found, crossing.rules, standing) ??
+    bytesDiffer(pair, found) ??
+    besideDiffers(pair, found.seal, crossing) ??
+    serverKeyDiffers(move, standing);
+  if (why) return differs(why);
+  if (open && isSealed(found.seal)) return compareKeys(move, found, crossing);
+  return {
+    verified: false,
+    notes: isUnproven(pair) ? ["no checksum that both shores state: compared without one"] : [],
+  };
+}
+
+/** A broken envelope at the destination is a different object, not an error of ours. */
+async function recogniseStanding(standing: ObjectHead, { shores, signal }: Crossing): Promise<Recognised | string> {
+  try {
+    return recognise(standing, await startOf(shores.destination, standing, shores.envelopes, signal), shores.envelopes);
+  } catch (error) {
+    if (error instanceof SealiftError && error.code.startsWith("SEAL_"))
+      return `its envelope is broken: ${error.message}`;
+    throw error;
+  }
+}
+
+function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: ObjectHead): string | undefined {
+  const wanted = move.action === "reseal" ? move.sealWith : move.envelope;
+  if (found.envelope.id !== wanted.id) return `it is ${found.envelope.id} where ${wanted.id} was expected`;
+  const { wrapped } = found.seal;
+  if (!wrapped) return undefined;
+  const underJobsKey =
+    wrapped.uri === undefined
+      ? stampedKey(standing.attributes.metadata, rules.wrapWith)
+      : wrapped.uri === rules.wrapWith;
+  if (!underJobsKey) return "its data key is wrapped by another key than the job's";
+  if (move.action === "reseal") return undefined;
+  const expected = move.action === "rewrap" ? withWrapped(move.retargeted, wrapped) : move.seal;
+  const there = found.envelope.write(found.seal).metadata;
+  const same = mapsEqual(wanted.write(expected).metadata, there);
+  return same ? undefined : "its envelope is not this object's";
+}
+
+function bytesDiffer({ source, move, standing }: Pair, found: Recognised): string | undefined {
+  const sizeBytes =
+    move.action === "reseal" ? move.sealWith.sealedSize(source.sizeBytes, found.seal) : source.sizeBytes;
+  if (standing.sizeBytes !== sizeBytes) return `it is ${standing.sizeBytes} bytes where ${sizeBytes} were expected`;
+  if (move.action === "reseal") return undefined;
+  if (source.crc32c !== undefined && standing.crc32c !== undefined && source.crc32c !== standing.crc32c) {
+    return "its CRC32C differs";
+  }
+  if (source.md5 !== undefined && standing.md5 !== undefined && source.md5 !== standing.md5) return "its MD5 differs";
+  return undefined;
+}
+
+function besideDiffers({ source, move, standing }: Pair, found: Seal, crossing: Crossing): string | undefined {
+  const wanted = attributesOf(move, source, crossing, move.action === "carry" ? undefined : found);
+  const lost = lostAttribute(wanted, standing.attributes);
+  return lost === undefined ? undefined : `its ${lost} is not what the source says`;
+}
+
+/** AWS answers an alias with the ARN behind it; only whole names can be compared. GCS adds the key's version. */
+function serverKeyDiffers(move: Move, { atRest }: ObjectHead): string | undefined {
+  const wanted = move.action === "carry" ? move.serverKeyName : undefined;
+  if (wanted === undefined) return undefined;
+  if (atRest.keyName === undefined) return "it is not under the provider-side key of the job";
+  const isWhole = wanted.startsWith("projects/") || /^arn:.*:key\//.test(wanted);
+  const same = !isWhole || atRest.keyName === wanted || atRest.keyName.startsWith(`${wanted}/`);
+  return same ? undefined : "it is under another provider-side key than the job's";
+}
+
+/** For objects sealed afresh the source has no key to compare with; that the key opens the envelope is all there is to know. */
+async function compareKeys(move: Move, found: Recognised, crossing: Crossing): Promise<Sameness> {
+  const theirs = await openOrExplain(found, crossing);
+  if (typeof theirs === "string") return differs(theirs);
+  try {
+    if (move.action !== "rewrap") return { verified: true, notes: [] };
+    const ours = await openSourceKey(move, crossing);
+    const same = ours.equals(theirs);
+    ours.wipe();
+    return same ? { verified: true, notes: [] } : differs("its data key is not this object's");
+  } finally {
+    theirs.wipe();
+  }
+}
+
+async function openOrExplain(found: Recognised, crossing: Crossing) {
+  try {
+    return await openDestinationKey(found, crossing);
+  } catch (error) {
+    if (!(error instanceof SealiftError)) throw error;
+    if (error.code === "KMS_CANNOT_OPEN" || error.code === "SEAL_FORGED") return `its data key: ${error.message}`;
+    throw error;
+  }
+}
+
+/** Bytes that were to arrive unchanged, and no checksum that says so. */
+const isUnproven = ({ source, move, standing }: Pair): boolean =>
+  move.action !== "reseal" &&
+  (source.crc32c === undefined || standing.crc32c === undefined) &&
+  (source.md5 === undefined || standing.md5 === undefined);
+
+const mapsEqual = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>
+  a.size === b.size && [...a].every(([name, value]) => b.get(name) === value);

@@ -1,0 +1,75 @@
+/** What a transfer is given: both shores open, and the rules of its job. */
+import { SealiftError } from "../core/error.ts";
+import type { KeyContext, KeyUri } from "../core/key.ts";
+import type { ListedObject } from "../core/object.ts";
+import type { Envelope } from "../envelope/envelope.ts";
+import type { Kms } from "../kms/kms.ts";
+import type { ObjectStore } from "../store/store.ts";
+
+export interface Shores {
+  readonly source: ObjectStore;
+  readonly destination: ObjectStore;
+  readonly sourcePrefix: string;
+  readonly destinationPrefix: string;
+  /** Asked in order; the first that claims a wrapped key answers for it. */
+  readonly sourceKms: readonly Kms[];
+  readonly destinationKms: readonly Kms[];
+  /** Every format this program knows, `plain` among them. */
+  readonly envelopes: readonly Envelope[];
+  close(): Promise<void>;
+}
+
+export interface Rules {
+  /** The migration's id, written beside every object. */
+  readonly migration: string;
+  /** The key that wraps every data key at the destination. */
+  readonly wrapWith: KeyUri;
+  /**
+   * Keys that may be opened at the source, compared with what the KMS itself says it used: AWS answers with the ARN of the key,
+   * so an alias matches nothing here. Empty: any key that the credentials can open.
+   */
+  readonly allow: readonly KeyUri[];
+  /** Pairs that the key context of every rewrapped object must hold. */
+  readonly requireContext: KeyContext;
+  /** The key context of objects that are sealed afresh. */
+  readonly sealContext: KeyContext;
+  /** Envelope id for objects that are sealed afresh. */
+  readonly sealWith: string;
+  /** What happens to objects without a client-side envelope. */
+  readonly fallback: "seal" | "server" | "copy" | "refuse";
+  /** The provider-side key for `fallback: server`. */
+  readonly serverKeyName?: string | undefined;
+  readonly overwrite: boolean;
+  readonly verify: "none" | "sample" | "full";
+  /** Tries of one object, the first included. */
+  readonly attempts: number;
+  readonly delayMs: number;
+  /** True: keep. */
+  readonly filter: (object: ListedObject) => boolean;
+}
+
+/** The shores, the rules, and how long anyone waits. */
+export interface Crossing {
+  readonly shores: Shores;
+  readonly rules: Rules;
+  readonly signal: AbortSignal;
+}
+
+/** Throws NAME_UNFIT where the destination cannot have an object of this name. */
+export function destinationKey(key: string, shores: Shores): string {
+  const { sourcePrefix, destinationPrefix, destination } = shores;
+  if (!key.startsWith(sourcePrefix)) {
+    throw new SealiftError("INTERNAL", `the key is not under the source's prefix ${JSON.stringify(sourcePrefix)}`);
+  }
+  const moved = destinationPrefix + key.slice(sourcePrefix.length);
+  const sizeBytes = Buffer.byteLength(moved);
+  const { keyBytesMax } = destination.traits;
+  if (sizeBytes > keyBytesMax) {
+    throw new SealiftError(
+      "NAME_UNFIT",
+      `its name is ${sizeBytes} bytes at the destination, which allows ${keyBytesMax}`,
+    );
+  }
+  if (sizeBytes === 0) throw new SealiftError("NAME_UNFIT", "its name is the prefix itself and would be empty");
+  return moved;
+}

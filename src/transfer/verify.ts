@@ -1,0 +1,123 @@
+/** Compares what stands on the two shores, after the fact: the only ground on which a source may be given up. */
+import { createHash } from "node:crypto";
+import type { Code } from "../core/error.ts";
+import type { DataKey } from "../core/key.ts";
+import type { ListedObject, ObjectHead } from "../core/object.ts";
+import type { Plan } from "../core/plan.ts";
+import type { ObjectStore } from "../store/store.ts";
+import { openDestinationKey, openSourceKey } from "./keys.ts";
+import { type Move, planObject } from "./plan.ts";
+import { unsealed } from "./read.ts";
+import { pinOf, sourceAsListed } from "./pinned.ts";
+import { type Recognised, recognise, startOf } from "./recognise.ts";
+import { retrying } from "./retry.ts";
+import { compareStanding } from "./same.ts";
+import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
+
+/**
+ * same: all that was asked for was compared, and agrees. missing: nothing stands at the destination. different: something else
+ * does. unproven: it could not be compared, or the source is not what was listed. filtered: no part of the job.
+ */
+export type Verdict = "same" | "missing" | "different" | "unproven" | "filtered";
+
+export interface Finding {
+  readonly key: string;
+  readonly verdict: Verdict;
+  /** Bytes at the destination. */
+  readonly bytes: number;
+  /** The destination's data key was opened, and compared with the source's where that has one. */
+  readonly verified: boolean;
+  /** Both plaintexts were read to their end and are equal. */
+  readonly opened: boolean;
+  readonly code?: Code | undefined;
+  readonly message?: string | undefined;
+  readonly attempts: number;
+  readonly notes: readonly string[];
+}
+
+export interface VerifyOptions {
+  /** Read both bodies and compare the plaintexts. */
+  readonly full: boolean;
+  readonly signal: AbortSignal;
+  readonly random?: (() => number) | undefined;
+}
+
+const MESSAGE_CHARS_MAX = 300;
+
+/** Throws INTERRUPTED when stopped, and nothing else. */
+export async function verifyObject(
+  listed: ListedObject,
+  shores: Shores,
+  rules: Rules,
+  options: VerifyOptions,
+): Promise<Finding> {
+  const { key } = listed;
+  const { signal, full, random = Math.random } = options;
+  const blank: Finding = { key, verdict: "filtered", bytes: 0, verified: false, opened: false, attempts: 0, notes: [] };
+  if (!rules.filter(listed)) return blank;
+  const crossing = { shores, rules, signal };
+  const { attempts: most, delayMs } = rules;
+  const tried = await retrying({ attempts: most, delayMs, signal, random }, () => compare(listed, crossing, full));
+  const { attempts } = tried;
+  if ("value" in tried) return { ...blank, ...tried.value, attempts };
+  const { code, message } = tried.error;
+  return { ...blank, verdict: "unproven", code, message: message.slice(0, MESSAGE_CHARS_MAX), attempts };
+}
+
+type Found = Partial<Finding> & { readonly verdict: Verdict };
+
+async function compare(listed: ListedObject, crossing: Crossing, full: boolean): Promise<Found> {
+  const { shores, signal } = crossing;
+  const source = await sourceAsListed(listed, crossing);
+  const start = await startOf(shores.source, source, shores.envelopes, signal);
+  const { plan, move } = planObject(source, start, shores, crossing.rules);
+  const standing = await shores.destination.head(destinationKey(listed.key, shores), signal);
+  if (!standing) return { verdict: "missing", ...whyNotThere(plan) };
+  const bytes = standing.sizeBytes;
+  if (!move) return { verdict: "different", ...whyNotThere(plan), bytes };
+  const same = await compareStanding({ source, move, standing }, crossing, true);
+  const { verified, notes } = same;
+  if (same.why !== undefined) return { verdict: "different", code: "VERIFY_MISMATCH", message: same.why, bytes };
+  if (!full) return { verdict: "same", bytes, verified, notes };
+  const equal = await comparePlaintexts({ source, move, standing }, crossing);
+  if (equal) return { verdict: "same", bytes, verified, opened: true, notes };
+  return { verdict: "different", code: "VERIFY_MISMATCH", message: "the plaintexts differ", bytes, verified, notes };
+}
+
+const whyNotThere = (plan: Plan) => ({
+  code: plan.code ?? "STORE_NOT_FOUND",
+  message: plan.reason ?? "nothing stands at the destination",
+});
+
+interface Bodies {
+  readonly source: ObjectHead;
+  readonly move: Move;
+  readonly standing: ObjectHead;
+}
+
+async function comparePlaintexts({ source, move, standing }: Bodies, crossing: Crossing): Promise<boolean> {
+  const { shores, signal } = crossing;
+  const start = await startOf(shores.destination, standing, shores.envelopes, signal);
+  const found = recognise(standing, start, shores.envelopes);
+  const here = await digest(shores.source, source, move, () => openSourceKey(move, crossing), signal);
+  const there = await digest(shores.destination, standing, found, () => openDestinationKey(found, crossing), signal);
+  return here === there;
+}
+
+async function digest(
+  store: ObjectStore,
+  head: ObjectHead,
+  sealed: Recognised,
+  openKey: () => Promise<DataKey>,
+  signal: AbortSignal,
+): Promise<string> {
+  const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
+  const hash = createHash("sha256");
+  try {
+    for await (const chunk of unsealed(opened.body, sealed, openKey)) hash.update(chunk);
+    return hash.digest("hex");
+  } catch (error) {
+    await opened.cancel().catch(() => undefined);
+    throw error;
+  }
+}
