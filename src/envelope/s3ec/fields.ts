@@ -11,7 +11,7 @@ export function required(values: ReadonlyMap<string, string>, name: string): str
   return value;
 }
 
-/** Standard alphabet, padded, no line breaks, no stray bits at the end: the only text that encodes these bytes (RFC 4648, 4). */
+/** No longer than a wrapped key may be. Standard alphabet, padded, no line breaks, no stray bits at the end: the only text that encodes these bytes (RFC 4648, 4). */
 export function base64Field(values: ReadonlyMap<string, string>, name: string): Uint8Array {
   const text = required(values, name);
   if (text.length > Math.ceil(WRAPPED_KEY_BYTES_MAX / 3) * 4) throw malformed(`${name} is too long`);
@@ -30,9 +30,9 @@ export function base64OfSize(values: ReadonlyMap<string, string>, name: string, 
 export function decimalField(values: ReadonlyMap<string, string>, name: string): number | undefined {
   const text = values.get(name);
   if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!/^(0|[1-9]\d{0,15})$/.test(text) || !Number.isSafeInteger(number)) throw malformed(`${name} is not a length`);
-  return number;
+  // 15 digits are always an exact number.
+  if (!/^(0|[1-9]\d{0,14})$/.test(text)) throw malformed(`${name} is not a length`);
+  return Number(text);
 }
 
 /** A value of a seal that this format made itself. */

@@ -14,7 +14,7 @@ import { SealiftError } from "../../core/error.ts";
 import type { KeyContext, KeyScheme, KeyUri, WrappedKey } from "../../core/key.ts";
 import { keyName, keyScheme, keyUri } from "../../core/key.ts";
 import type { Seal } from "../envelope.ts";
-import { base64Field, required, WRAPPED_KEY_BYTES_MAX } from "./fields.ts";
+import { base64Field, required } from "./fields.ts";
 import { malformed, SEALIFT_AAD, SEALIFT_KEY, unsupported } from "./names.ts";
 
 export const KMS_CONTEXT = "kms+context";
@@ -50,7 +50,6 @@ export function readWrapped(
   wrap: { readonly name: string; readonly scheme: KeyScheme; readonly context: KeyContext },
 ): WrappedKey {
   const bytes = base64Field(values, keyField);
-  if (bytes.length > WRAPPED_KEY_BYTES_MAX) throw malformed(`${keyField} is too long`);
   if (wrap.scheme !== "aws-kms") return { scheme: wrap.scheme, uri: ownUri(values, wrap.scheme), bytes };
   for (const name of [SEALIFT_KEY, SEALIFT_AAD]) {
     if (values.get(name)) throw malformed(`${name} beside a wrap by AWS KMS`);

@@ -1,0 +1,98 @@
+import { createCipheriv } from "node:crypto";
+import { DataKey } from "../../src/core/key.ts";
+import type { KeyUri } from "../../src/core/key.ts";
+import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
+import { withWrapped } from "../../src/envelope/envelope.ts";
+import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
+import { envelopeSuite } from "./envelope.suite.ts";
+import type { EnvelopeSubject } from "./envelope.suite.ts";
+import { AWS_KEY, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
+
+const CONTEXT = new Map([
+  ["tenant", "42"],
+  ["10", "a name like a number"],
+  ["zürich", '日本語 \u{1f511} "quoted" \\ / \n'],
+  ["__proto__", ""],
+]);
+
+function madeBy(envelope: Envelope, to: KeyUri): EnvelopeSubject["sample"] {
+  const { seal, dataKey } = envelope.fresh(CONTEXT, to);
+  const wrapped = withWrapped(seal, wrappedFor(to));
+  return () => ({ seal: wrapped, key: dataKey });
+}
+
+const written = (envelope: Envelope) => envelope.write(madeBy(envelope, AWS_KEY)().seal).metadata;
+const unsealed = { "content-language": "de", "x-amz-storage-class": "STANDARD" };
+
+for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": GCP_KEY, "a local key": LOCAL_KEY })) {
+  envelopeSuite(`s3ec-v2, GCM, ${provider}`, {
+    envelope: s3ecV2,
+    sample: madeBy(s3ecV2, to),
+    strangers: [unsealed, written(s3ecV3)],
+  });
+  envelopeSuite(`s3ec-v3, ${provider}`, {
+    envelope: s3ecV3,
+    sample: madeBy(s3ecV3, to),
+    strangers: [unsealed, written(s3ecV2)],
+  });
+}
+
+/** Fixed key and IV, so that what happens to a changed body is always the same. */
+function cbcSample(): { seal: Seal; key: DataKey } {
+  const metadata = {
+    "x-amz-key-v2": Buffer.alloc(167, 3).toString("base64"),
+    "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+    "x-amz-matdesc": '{"kms_cmk_id":"k"}',
+    "x-amz-wrap-alg": "kms",
+    "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+  };
+  const seal = s3ecV2.read(headOf(metadata, 32), new Uint8Array());
+  if (seal === undefined) throw new Error("not recognised");
+  return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
+}
+
+envelopeSuite(
+  "s3ec-v2, CBC",
+  {
+    envelope: s3ecV2,
+    sample: cbcSample,
+    sealed: (plaintext) => {
+      const cipher = createCipheriv("aes-256-cbc", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
+      return Buffer.concat([cipher.update(plaintext), cipher.final()]);
+    },
+    strangers: [unsealed],
+    hidesSize: true,
+  },
+  { "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen" },
+);
+
+const openBody = "plain holds no proof of its bytes";
+const noKey = "plain has no key";
+envelopeSuite(
+  "plain",
+  {
+    envelope: plain,
+    sample: () => {
+      const seal = plain.read(headOf(unsealed, 1), new Uint8Array());
+      if (seal === undefined) throw new Error("not recognised");
+      return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
+    },
+    sealed: (plaintext) => plaintext,
+    strangers: [written(s3ecV2), written(s3ecV3)],
+  },
+  {
+    "a body that no plaintext has is malformed": "every length is a plaintext's",
+    "more than the format holds is too large": "plain has no limit of its own",
+    "one changed bit anywhere is forged": openBody,
+    "a lost byte is forged, wherever it was": openBody,
+    "a body cut short or empty is forged": openBody,
+    "an added byte is forged": openBody,
+    "another key is forged, and says no more than a changed body does": noKey,
+    "check refuses a key of the wrong size": noKey,
+    "what was written is read again, and written again the same": noKey,
+    "a seal whose key is not wrapped is not written": noKey,
+    "fresh is new each time, fits its key, and keeps the context": noKey,
+  },
+);

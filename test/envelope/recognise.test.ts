@@ -1,0 +1,232 @@
+/** What is taken, what is refused and under which code: recognition is strict, and nothing is repaired or taken for plain. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { asSealiftError } from "../../src/core/error.ts";
+import type { Code } from "../../src/core/error.ts";
+import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
+import { codeOf, GCP_KEY, headOf } from "./material.ts";
+
+const GCM_V2 = {
+  "x-amz-key-v2": Buffer.alloc(184, 1).toString("base64"),
+  "x-amz-iv": Buffer.alloc(12, 2).toString("base64"),
+  "x-amz-matdesc": '{"aws:x-amz-cek-alg":"AES/GCM/NoPadding","tenant":"42"}',
+  "x-amz-wrap-alg": "kms+context",
+  "x-amz-cek-alg": "AES/GCM/NoPadding",
+  "x-amz-tag-len": "128",
+};
+const CBC_V2 = {
+  ...GCM_V2,
+  "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+  "x-amz-matdesc": '{"kms_cmk_id":"k"}',
+  "x-amz-wrap-alg": "kms",
+  "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+  "x-amz-tag-len": "0",
+};
+const V3 = {
+  "x-amz-3": Buffer.alloc(184, 1).toString("base64"),
+  "x-amz-w": "12",
+  "x-amz-c": "115",
+  "x-amz-t": '{"aws:x-amz-cek-alg":"115"}',
+  "x-amz-d": Buffer.alloc(28, 3).toString("base64"),
+  "x-amz-i": Buffer.alloc(28, 4).toString("base64"),
+};
+const ours = (wrap: string, key: string = GCP_KEY, aad = "rfc8785") => ({
+  "x-amz-wrap-alg": wrap,
+  "sealift-key": key,
+  "sealift-aad": aad,
+});
+
+type Answer = Code | "s3ec-v2" | "s3ec-v3" | "plain";
+
+/** Asks all three in both orders: whoever is asked first, the answer is the same and exactly one takes the object. */
+function answer(metadata: Readonly<Record<string, string | undefined>>, sizeBytes = 64, key?: string): Answer {
+  const present = Object.entries(metadata).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
+  const head = headOf(Object.fromEntries(present), sizeBytes, key);
+  const answers = [s3ecV3, s3ecV2, plain].map((envelope): Answer | undefined => {
+    try {
+      return envelope.read(head, new Uint8Array()) && (envelope.id as Answer);
+    } catch (thrown) {
+      const error = asSealiftError(thrown);
+      expect(error.object).toBe(head.key);
+      return error.code;
+    }
+  });
+  const given = new Set(answers.filter((one) => one !== undefined));
+  expect(given.size, JSON.stringify(answers)).toBe(1);
+  return [...given][0] ?? "INTERNAL";
+}
+
+type Row = readonly [name: string, expected: Answer, metadata: Record<string, string | undefined>, sizeBytes?: number];
+
+function table(title: string, rows: readonly Row[]): void {
+  const cases = rows.map(([name, expected, metadata, sizeBytes]) => ({ name, expected, metadata, sizeBytes }));
+  describe(title, () => {
+    it.each(cases)("$name: $expected", ({ expected, metadata, sizeBytes }) => {
+      expect(answer(metadata, sizeBytes)).toBe(expected);
+    });
+  });
+}
+
+table("whole envelopes", [
+  ["V2 GCM", "s3ec-v2", GCM_V2],
+  ["V2 GCM without tag length (Go)", "s3ec-v2", { ...GCM_V2, "x-amz-tag-len": undefined }],
+  ["V2 GCM with its length", "s3ec-v2", { ...GCM_V2, "x-amz-unencrypted-content-length": "48" }],
+  ["V2 with empty V3 names", "s3ec-v2", { ...GCM_V2, "x-amz-m": "", "x-amz-3": "", "x-amz-key": "" }],
+  ["V2 without context, wrap kms", "s3ec-v2", { ...CBC_V2, "x-amz-matdesc": undefined }],
+  ["V2 CBC, tag length 0 (C++)", "s3ec-v2", CBC_V2],
+  ["V2 CBC, no tag length", "s3ec-v2", { ...CBC_V2, "x-amz-tag-len": undefined }],
+  ["V2 CBC with its length", "s3ec-v2", { ...CBC_V2, "x-amz-unencrypted-content-length": "63" }],
+  ["V2 under Google KMS", "s3ec-v2", { ...GCM_V2, ...ours("gcp-kms+context") }],
+  ["V2 under a local key", "s3ec-v2", { ...CBC_V2, ...ours("local-kms+context", "local://k") }],
+  ["V3", "s3ec-v3", V3],
+  ["V3 with empty V2 names (Go)", "s3ec-v3", { ...V3, "x-amz-unencrypted-content-length": "", "x-amz-m": "" }],
+  ["nothing", "plain", {}],
+  ["other names of AWS", "plain", { "x-amz-storage-class": "STANDARD", "x-amz-meta-note": "x", "x-amz-keys": "y" }],
+]);
+
+table("mixed versions are malformed", [
+  ["V1 and V2 keys", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-key": "AAAA" }],
+  ["V2 and V3 keys", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-3": "AAAA" }],
+  ["V2 with x-amz-c", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-c": "115" }],
+  ["V2 with x-amz-w", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-w": "12" }],
+  ["V3 with x-amz-iv", "SEAL_MALFORMED", { ...V3, "x-amz-iv": "AAAA" }],
+  ["V3 with the plaintext length", "SEAL_MALFORMED", { ...V3, "x-amz-unencrypted-content-length": "48" }],
+  ["V1 with x-amz-cek-alg", "SEAL_MALFORMED", { "x-amz-key": "AAAA", "x-amz-cek-alg": "AES/GCM/NoPadding" }],
+  ["V3 commitment beside V2 names, no key", "SEAL_MALFORMED", { "x-amz-d": "AAAA", "x-amz-iv": "AAAA" }],
+  ["one name in two spellings", "SEAL_MALFORMED", { ...GCM_V2, "X-Amz-Iv": GCM_V2["x-amz-iv"] }],
+  ["our key beside a wrap by AWS", "SEAL_MALFORMED", { ...GCM_V2, "sealift-key": GCP_KEY }],
+]);
+
+table("known forms that are not carried", [
+  ["V1", "SEAL_UNSUPPORTED", { "x-amz-key": "AAAA", "x-amz-iv": "AAAA", "x-amz-matdesc": "{}" }],
+  ["V2 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-unencrypted-content-length": "48" }],
+  ["iv and cek-alg alone", "SEAL_UNSUPPORTED", { "x-amz-iv": "AAAA", "x-amz-cek-alg": "AES/GCM/NoPadding" }],
+  ["V3 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-c": "115", "x-amz-d": "AAAA", "x-amz-i": "AAAA" }],
+  ...["AES/GCM", "AESWrap", "RSA-OAEP-SHA1", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding", "KMS", "12"].map(
+    (wrap) => [`V2 wrapped by ${wrap}`, "SEAL_UNSUPPORTED", { ...GCM_V2, "x-amz-wrap-alg": wrap }] as const,
+  ),
+  ...["02", "22", "01", "11", "21", "012", "kms+context"].map(
+    (wrap) => [`V3 wrapped by ${wrap}`, "SEAL_UNSUPPORTED", { ...V3, "x-amz-w": wrap }] as const,
+  ),
+  ["V2 content in CTR", "SEAL_UNSUPPORTED", { ...GCM_V2, "x-amz-cek-alg": "AES/CTR/NoPadding" }],
+  ["V3 of another suite", "SEAL_UNSUPPORTED", { ...V3, "x-amz-c": "116" }],
+  ["another way to bind", "SEAL_UNSUPPORTED", { ...GCM_V2, ...ours("gcp-kms+context", GCP_KEY, "cbor") }],
+  ["Azure and Snowflake", "SEAL_UNSUPPORTED", { Encryptiondata: "{}" }],
+  ["Alibaba OSS", "SEAL_UNSUPPORTED", { "client-side-encryption-key": "AAAA" }],
+  ["an instruction file", "SEAL_UNSUPPORTED", { "x-amz-crypto-instr-file": "" }],
+]);
+
+table("broken envelopes", [
+  ...["x-amz-iv", "x-amz-wrap-alg", "x-amz-cek-alg"].map(
+    (name) => [`V2 without ${name}`, "SEAL_MALFORMED", { ...GCM_V2, [name]: undefined }] as const,
+  ),
+  ...["x-amz-w", "x-amz-c", "x-amz-d", "x-amz-i", "x-amz-t"].map(
+    (name) => [`V3 without ${name}`, "SEAL_MALFORMED", { ...V3, [name]: undefined }] as const,
+  ),
+  ["only empty names", "SEAL_MALFORMED", { "x-amz-key-v2": "", "x-amz-iv": "" }],
+  ["a part of V3", "SEAL_MALFORMED", { "x-amz-c": "115" }],
+  ["our names beside an instruction file's", "SEAL_MALFORMED", { "x-amz-iv": "AAAA", "sealift-key": GCP_KEY }],
+  ["our names alone", "SEAL_MALFORMED", { "sealift-key": GCP_KEY }],
+  ["relabelled as CBC, kms+context", "SEAL_MALFORMED", { ...CBC_V2, "x-amz-wrap-alg": "kms+context" }],
+  [
+    "relabelled as CBC, bound as GCM",
+    "SEAL_MALFORMED",
+    { ...CBC_V2, "x-amz-matdesc": GCM_V2["x-amz-matdesc"], ...ours("gcp-kms+context") },
+  ],
+  ["kms+context that binds nothing", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-matdesc": "{}" }],
+  ["V3 bound to a V2 algorithm", "SEAL_MALFORMED", { ...V3, "x-amz-t": GCM_V2["x-amz-matdesc"] }],
+  ["V3 materials beside a KMS", "SEAL_MALFORMED", { ...V3, "x-amz-m": "{}" }],
+  ["tag length 96", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-tag-len": "96" }],
+  ["tag length 0 on GCM", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-tag-len": "0" }],
+  ["tag length 128 on CBC", "SEAL_MALFORMED", { ...CBC_V2, "x-amz-tag-len": "128" }],
+  ["IV of 16 on GCM", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-iv": CBC_V2["x-amz-iv"] }],
+  ["IV of 12 on CBC", "SEAL_MALFORMED", { ...CBC_V2, "x-amz-iv": GCM_V2["x-amz-iv"] }],
+  ["base64 with a line break", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-key-v2": `${GCM_V2["x-amz-key-v2"]}\n` }],
+  ["base64 of the URL alphabet", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-key-v2": "-_-_" }],
+  ["base64 with stray bits", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-key-v2": "AB==" }],
+  ["a wrapped key beyond any KMS", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-key-v2": "A".repeat(8196) }],
+  ["commitment of 27 bytes", "SEAL_MALFORMED", { ...V3, "x-amz-d": Buffer.alloc(27, 1).toString("base64") }],
+  ["message id of zeros", "SEAL_MALFORMED", { ...V3, "x-amz-i": Buffer.alloc(28).toString("base64") }],
+  ["our wrap without key", "SEAL_MALFORMED", { ...GCM_V2, ...ours("gcp-kms+context", "") }],
+  ["our wrap without scheme", "SEAL_MALFORMED", { ...GCM_V2, ...ours("gcp-kms+context", GCP_KEY, "") }],
+  ["our wrap, no URI", "SEAL_MALFORMED", { ...GCM_V2, ...ours("gcp-kms+context", "k") }],
+  ["our wrap, key of another KMS", "SEAL_MALFORMED", { ...GCM_V2, ...ours("gcp-kms+context", "local://k") }],
+  ["GCM body of 15", "SEAL_MALFORMED", GCM_V2, 15],
+  ["GCM body beyond the limit", "SEAL_MALFORMED", GCM_V2, 2 ** 36 - 15],
+  ["V3 body of 15", "SEAL_MALFORMED", V3, 15],
+  ["CBC body of 0", "SEAL_MALFORMED", CBC_V2, 0],
+  ["CBC body of 63", "SEAL_MALFORMED", CBC_V2, 63],
+  ["false length, GCM", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-unencrypted-content-length": "47" }],
+  ["false length, CBC", "SEAL_MALFORMED", { ...CBC_V2, "x-amz-unencrypted-content-length": "64" }],
+  ["length that is none", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-unencrypted-content-length": "0x30" }],
+  ["length beyond numbers", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-unencrypted-content-length": "9".repeat(16) }],
+]);
+
+describe("edges of recognition", () => {
+  it("the largest GCM body is whole", () => {
+    expect(answer(GCM_V2, 2 ** 36 - 16)).toBe("s3ec-v2");
+    expect(answer(V3, 16)).toBe("s3ec-v3");
+  });
+  it("a name ending in .instruction is not plain", () => {
+    expect(answer({}, 64, "tenant/a.bin.instruction")).toBe("SEAL_UNSUPPORTED");
+    expect(answer({}, 64, "tenant/instruction")).toBe("plain");
+  });
+  it("one stray name of the format is enough not to be plain", () => {
+    for (const name of Object.keys({ ...GCM_V2, ...V3, "x-amz-key": "", "sealift-aad": "" })) {
+      for (const spelled of [name, name.toUpperCase()]) expect(answer({ [spelled]: "x" })).toMatch(/^SEAL_/);
+    }
+  });
+  it("owns every name of the format, as it is spelled, and no other", () => {
+    const metadata = {
+      ...GCM_V2,
+      "x-amz-m": "",
+      "X-Amz-Unencrypted-Content-Md5": "AAAA",
+      tenant: "42",
+      "x-amz-note": "",
+    };
+    const seal = s3ecV2.read(headOf(metadata, 64), new Uint8Array());
+    const expected = [...Object.keys(GCM_V2), "x-amz-m", "X-Amz-Unencrypted-Content-Md5"];
+    expect([...(seal?.owns ?? [])].toSorted()).toEqual(expected.toSorted());
+    expect(seal?.notes.join()).toContain("md5");
+    expect(seal && [...s3ecV2.write(seal).metadata.keys()]).not.toContain("x-amz-unencrypted-content-md5");
+  });
+  it("weaknesses are noted", () => {
+    const notes = (metadata: Record<string, string>) =>
+      s3ecV2.read(headOf(metadata, 64), new Uint8Array())?.notes.join();
+    expect(notes(CBC_V2)).toMatch(/no integrity.*not bound/);
+    expect(notes(GCM_V2)).toMatch(/no key commitment/);
+    expect(s3ecV3.read(headOf(V3, 64), new Uint8Array())?.notes).toEqual([]);
+  });
+  it("any metadata at all ends in a seal or in a code", () => {
+    const names = fc.constantFrom(...Object.keys({ ...GCM_V2, ...V3, ...ours("") }), "x-amz-key", "other");
+    const known = fc.constantFrom(
+      "",
+      "12",
+      "115",
+      "128",
+      "kms",
+      "{}",
+      ...Object.values({ ...GCM_V2, ...CBC_V2, ...V3 }),
+    );
+    const values = fc.oneof({ weight: 4, arbitrary: known }, { weight: 1, arbitrary: fc.string() });
+    fc.assert(
+      fc.property(
+        fc.dictionary(names, values, { maxKeys: 9 }),
+        fc.integer({ min: 0, max: 80 }),
+        (changes, sizeBytes) => {
+          for (const base of [{}, GCM_V2, CBC_V2, V3]) {
+            expect(answer({ ...base, ...changes }, sizeBytes)).toMatch(
+              /^(SEAL_MALFORMED|SEAL_UNSUPPORTED|s3ec-v[23]|plain)$/,
+            );
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+  it("plain seals nothing", async () => {
+    expect(await codeOf(() => plain.fresh(new Map(), GCP_KEY))).toBe("SEAL_UNSUPPORTED");
+  });
+});
