@@ -2,7 +2,7 @@
 import { malformed } from "./names.ts";
 
 /** Largest CiphertextBlob of AWS KMS (API reference, Decrypt); other KMSs return less for a data key. */
-export const WRAPPED_KEY_BYTES_MAX = 6144;
+const WRAPPED_KEY_BYTES_MAX = 6144;
 
 /** Present and not empty. */
 export function required(values: ReadonlyMap<string, string>, name: string): string {

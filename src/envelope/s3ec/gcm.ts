@@ -12,7 +12,7 @@ import { malformed } from "./names.ts";
 import { Tail } from "./tail.ts";
 
 export const GCM_IV_BYTES = 12;
-export const GCM_TAG_BYTES = 16;
+const GCM_TAG_BYTES = 16;
 /** 2^39 - 256 bits under one key and IV (SP 800-38D, 5.2.1.1). */
 export const GCM_PLAIN_BYTES_MAX = 2 ** 36 - 32;
 

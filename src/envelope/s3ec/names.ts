@@ -12,7 +12,7 @@
  */
 import { SealiftError } from "../../core/error.ts";
 
-export const KEY_V1 = "x-amz-key";
+const KEY_V1 = "x-amz-key";
 export const KEY_V2 = "x-amz-key-v2";
 export const KEY_V3 = "x-amz-3";
 export const IV = "x-amz-iv";
@@ -90,7 +90,7 @@ export function generationOf({ values }: Fields): "v2" | "v3" | undefined {
 
 /** Names of the format but no key: the rest of the envelope is in an instruction file, or nowhere. */
 function withoutKey(stands: (name: string) => boolean, strangers: (names: readonly string[]) => void): never {
-  if ([...V3_NAMES].some(stands)) {
+  if (V3_NAMES.some(stands)) {
     strangers([...V2_ONLY, ...V1_AND_V2, ...OURS, ...V3_OTHERS]);
     if (!V3_IN_METADATA.every(stands)) throw malformed("only a part of x-amz-c, x-amz-d, x-amz-i and no x-amz-3");
     throw unsupported("S3EC format V3 with its key in an instruction file (object key + .instruction) is not carried");

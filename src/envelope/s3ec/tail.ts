@@ -1,5 +1,5 @@
 /** Holds back the last 16 bytes of a stream: the tag of GCM, the padded block of CBC. */
-export const TAIL_BYTES = 16;
+const TAIL_BYTES = 16;
 
 export class Tail {
   #held = Buffer.alloc(0);
