@@ -2,6 +2,7 @@
  * The laws of the Kms contract, run against every driver. A skipped law is named with its reason and is run all the same: it must
  * fail, so that a skip which is no longer needed shows itself.
  */
+import { setMaxListeners } from "node:events";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asSealiftError, type Code, type SealiftError } from "../../src/core/error.ts";
@@ -67,6 +68,8 @@ const NEAR_MISSES: readonly KeyContext[] = [
 ];
 const SECRET = Buffer.from("00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210", "hex");
 const never = new AbortController().signal;
+// Many calls at once listen to it.
+setMaxListeners(0, never);
 
 export function kmsSuite(name: string, open: () => Promise<KmsSubject>, options: KmsSuiteOptions = {}): void {
   describe(`kms laws: ${name}`, () => {
