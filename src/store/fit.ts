@@ -22,7 +22,7 @@ export function checkPut(traits: StoreTraits, key: string, options: PutOptions):
 }
 
 /** NAME_UNFIT where no store with these traits can hold the key. */
-function checkName(traits: StoreTraits, key: string): void {
+export function checkName(traits: StoreTraits, key: string): void {
   const sizeBytes = Buffer.byteLength(key);
   const fault =
     sizeBytes === 0

@@ -1,4 +1,5 @@
 /** What a law of object stores is, and the few words in which the laws are written. */
+import { setMaxListeners } from "node:events";
 import { expect } from "vitest";
 import { crc32c } from "../../../src/core/crc32c.ts";
 import { type Code, SealiftError } from "../../../src/core/error.ts";
@@ -24,7 +25,10 @@ export interface Law {
   readonly run: (bench: Bench) => Promise<void>;
 }
 
+/** Shared by all requests of the laws, so any number may listen to it. */
 export const never = new AbortController().signal;
+setMaxListeners(0, never);
+
 export const bare: Attributes = { metadata: new Map() };
 
 /** Reproducible bytes without a visible period. */
