@@ -101,7 +101,6 @@ export class GrpcTransport implements GcpTransport {
     metadata.set("x-goog-request-params", `name=${encodeURIComponent(name)}`);
     if (insecure) return metadata;
     for (const [header, value] of Object.entries(await tokens.headers(signal))) metadata.set(header, value);
-    signal.throwIfAborted();
     return metadata;
   }
 
@@ -110,6 +109,7 @@ export class GrpcTransport implements GcpTransport {
     const { stub } = await this.#connect();
     const method = stub[METHODS[operation]] as Method;
     const metadata = await this.#metadata(request.name, signal);
+    signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const call = method.call(stub, request, metadata, { deadline: Date.now() + TIMEOUT_MS }, (error, answer) => {
         signal.removeEventListener("abort", stop);
