@@ -1,11 +1,11 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseJob, parseShore } from "../config/job.ts";
+import { parseShore } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
-import type { Job, Shore } from "../core/job.ts";
+import type { Shore } from "../core/job.ts";
 import type { Invocation, Options } from "./command.ts";
 import { usage } from "./flags.ts";
+import { readJob } from "./jobfile.ts";
 
 const text = (value: string, means: string) => ({ type: "string", value, means }) as const;
 const yes = (means: string) => ({ type: "boolean", means }) as const;
@@ -46,13 +46,13 @@ export interface ObjectAccess {
   readonly localDirectory?: string | undefined;
 }
 
-export function objectAccess(invocation: Invocation): ObjectAccess {
+export async function objectAccess(invocation: Invocation): Promise<ObjectAccess> {
   const { flags, positionals } = invocation;
   const [url] = positionals;
   if (url === undefined)
     throw usage("name the object: s3://bucket/key, gs://bucket/key, or file:///directory --object KEY");
   const jobPath = flags.text("job");
-  const found = jobPath === undefined ? byFlags(url, invocation) : byJob(url, jobPath, invocation);
+  const found = jobPath === undefined ? byFlags(url, invocation) : await byJob(url, jobPath, invocation);
   if (found.key === "") throw usage(`${url} names no object: add its key to the URL, or give --object`);
   return found;
 }
@@ -80,12 +80,12 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
   return found;
 }
 
-function byJob(url: string, path: string, { flags }: Invocation): ObjectAccess {
+async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectAccess> {
   const given = [...FLAGS_OF_SHORE, ...Object.keys(KMS_OPTIONS)].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
   if (given !== undefined) throw usage(`--${given} and --job both say how to reach the object; give one of them`);
-  const job = readJobFile(path);
+  const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
     if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory };
@@ -105,15 +105,4 @@ function keyWithin(shore: Shore, url: string, object: string): string | undefine
     return asked.root.startsWith(root) ? asked.root.slice(root.length) + (object && `/${object}`) : undefined;
   }
   return home.scheme === asked.scheme && home.bucket === asked.bucket ? asked.prefix + object : undefined;
-}
-
-export function readJobFile(path: string): Job {
-  let text: string;
-  try {
-    text = readFileSync(path === "-" ? 0 : path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw usage(`${path} cannot be read${code === "ENOENT" ? ": there is no such file" : ` (${code})`}`);
-  }
-  return parseJob(text, path === "-" ? "standard input" : path);
 }

@@ -6,9 +6,11 @@
  * other bytes is caught at the end of it (exit 7): whoever cannot bear that pipes into something that can be withdrawn.
  */
 import { ENVELOPES, kmsAccess, openKms, openStore } from "../compose.ts";
+import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { pinOf } from "../transfer/pinned.ts";
 import { openPlaintext } from "../transfer/read.ts";
 import { ACCESS_OPTIONS, KMS_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -30,11 +32,13 @@ export const cat: Command = {
   },
   positionalsMax: 1,
   run: async (invocation) => {
-    const access = objectAccess(invocation);
+    const access = await objectAccess(invocation);
     const { store } = await openStore(access.shore);
     try {
       await printPlaintext(store, access, invocation);
       return 0;
+    } catch (error) {
+      throw asSealiftError(error).about(access.key);
     } finally {
       await store.close();
     }
@@ -71,7 +75,7 @@ async function plaintext(
   kms: readonly Kms[],
   signal: AbortSignal,
 ): Promise<ByteStream> {
-  const opened = await store.open(head.key, { ifVersion: { version: head.version, etag: head.etag }, signal });
+  const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
   return openPlaintext(opened.head, opened.body, ENVELOPES, kms, signal);
 }
 

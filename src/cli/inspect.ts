@@ -1,11 +1,12 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
 import { ENVELOPES, openStore } from "../compose.ts";
-import { SealiftError } from "../core/error.ts";
+import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
-import type { Envelope, Seal } from "../envelope/envelope.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
 import { ACCESS_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
+import { printable } from "./output.ts";
 
 export const inspect: Command = {
   name: "inspect",
@@ -14,7 +15,7 @@ export const inspect: Command = {
   options: ACCESS_OPTIONS,
   positionalsMax: 1,
   run: async (invocation) => {
-    const { shore, key } = objectAccess(invocation);
+    const { shore, key } = await objectAccess(invocation);
     const { store } = await openStore(shore);
     try {
       const sealed = await readSeal(store, key, invocation.signal);
@@ -22,42 +23,23 @@ export const inspect: Command = {
       if (invocation.json) invocation.output.json(report);
       else for (const line of asLines(report)) invocation.output.line(line);
       return 0;
+    } catch (error) {
+      throw asSealiftError(error).about(key);
     } finally {
       await store.close();
     }
   },
 };
 
-export interface Sealed {
+export interface Sealed extends Recognised {
   readonly head: ObjectHead;
-  readonly envelope: Envelope;
-  readonly seal: Seal;
 }
 
 /** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
 export async function readSeal(store: ObjectStore, key: string, signal: AbortSignal): Promise<Sealed> {
   const head = await store.head(key, signal);
-  if (head === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`, { object: key });
-  const prefix = await readPrefix(store, head, signal);
-  try {
-    for (const envelope of ENVELOPES) {
-      const seal = envelope.read(head, prefix);
-      if (seal !== undefined) return { head, envelope, seal };
-    }
-  } catch (error) {
-    throw error instanceof SealiftError ? error.about(key) : error;
-  }
-  throw new SealiftError("SEAL_UNSUPPORTED", "no known envelope claims the object", { object: key });
-}
-
-async function readPrefix(store: ObjectStore, head: ObjectHead, signal: AbortSignal): Promise<Uint8Array> {
-  const end = Math.min(head.sizeBytes, Math.max(...ENVELOPES.map((envelope) => envelope.prefixBytesMax)));
-  if (end === 0) return new Uint8Array(0);
-  const { key, version, etag } = head;
-  const opened = await store.open(key, { ifVersion: { version, etag }, range: { start: 0, end }, signal });
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of opened.body) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  if (head === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
+  return { head, ...recognise(head, await startOf(store, head, ENVELOPES, signal), ENVELOPES) };
 }
 
 /** Everything but the wrapped key itself: it is no secret, and still nobody's business in a terminal or a ticket. */
@@ -86,10 +68,8 @@ function describe({ head, envelope, seal }: Sealed) {
   };
 }
 
-/** Keys and texts come from whoever wrote the object: JSON spelling keeps their control characters out of the terminal. */
 function asLines(report: Readonly<Record<string, unknown>>): string[] {
-  const shown = (value: unknown) =>
-    typeof value === "string" && /^[\x20-\x7e]*$/.test(value) ? value : JSON.stringify(value);
+  const shown = (value: unknown) => printable(typeof value === "string" ? value : JSON.stringify(value));
   const isEmpty = (value: unknown) =>
     value === undefined || (typeof value === "object" && value !== null && Object.keys(value).length === 0);
   return Object.entries(report)

@@ -11,6 +11,16 @@ export interface Output {
   readonly bytes: (chunk: Uint8Array) => Promise<void>;
 }
 
+/**
+ * Texts that others wrote (keys, metadata, providers' messages) as one line without control characters, direction marks and
+ * invisible characters: a terminal would obey them.
+ */
+export const printable = (text: string): string =>
+  text.replaceAll(
+    /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+
 export function openOutput(stream: NodeJS.WritableStream, isTty: boolean): Output {
   let gone: Error | undefined;
   // A pipe that was closed early (`sealift list | head`) is not a crash; without a listener it would be one.

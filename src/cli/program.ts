@@ -8,7 +8,7 @@ import { COMMANDS } from "./commands.ts";
 import { parseLine, suggestion, usage } from "./flags.ts";
 import { overview, verbHelp } from "./help.ts";
 import { LOG_LEVELS, type LogLevel, openLog, scrubbed } from "./log.ts";
-import { openOutput } from "./output.ts";
+import { openOutput, printable } from "./output.ts";
 import { programVersion } from "./package.ts";
 
 /** What surrounds the program; tests bring their own. */
@@ -33,7 +33,7 @@ export const EVERYWHERE: Options = {
 
 export async function runProgram(args: readonly string[], stage: Stage): Promise<ExitCode> {
   let report = (error: SealiftError): void => {
-    stage.stderr.write(`sealift: ${scrubbed(error.line())}\n`);
+    stage.stderr.write(`sealift: ${printable(scrubbed(error.line()))}\n`);
   };
   try {
     const environment = stage.environment ?? readEnvironment();

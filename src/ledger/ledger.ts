@@ -214,6 +214,16 @@ export class Ledger {
     return summarizeShard(this, plan.mid, shard, signal);
   }
 
+  /** PREFLIGHT_CREATE_ONLY where a second write of one name is not refused: then first-writer-wins would be a lie. */
+  async probe(signal: AbortSignal): Promise<void> {
+    const name = `probe/${randomUUID()}`;
+    const first = await this.putNew(name, encodeRecord({ probe: 1 }), signal);
+    const second = await this.putNew(name, encodeRecord({ probe: 2 }), signal);
+    await this.#store.remove(this.#root + name, signal);
+    if (first && !second) return;
+    throw new SealiftError("PREFLIGHT_CREATE_ONLY", `the ledger's store ${this.name} lets one record be written twice`);
+  }
+
   // -- records as bytes
 
   /** False where the name is taken: what stands there is not touched. */

@@ -83,10 +83,8 @@ export class Works {
   }
 
   async close(): Promise<void> {
-    const works = await Promise.allSettled(this.#works.values());
-    await Promise.allSettled(
-      works.map((work) => (work.status === "fulfilled" ? work.value.shores.close() : undefined)),
-    );
+    const closing = [...this.#works.values()].map((work) => work.then(({ shores }) => shores.close()));
+    await Promise.allSettled(closing);
   }
 }
 

@@ -7,7 +7,7 @@ import { chmod, mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SealiftError } from "../core/error.ts";
-import { connectRedis, pingRedis, type RedisAddress } from "./redis.ts";
+import { connectOnce, pingRedis, type RedisAddress } from "./redis.ts";
 
 export interface PrivateRedis {
   readonly address: RedisAddress;
@@ -98,14 +98,13 @@ const answers = (socket: string): Promise<boolean> =>
 
 /** Detached workers or a second `run` may share this server: the last one turns off the light. */
 async function stopUnlessUsed(socket: string): Promise<void> {
-  const redis = connectRedis(socket);
+  const redis = connectOnce(socket);
   try {
     const clients = String(await redis.client("LIST"))
       .trim()
       .split("\n");
-    if (clients.length > 1) return;
-    // SHUTDOWN answers by closing the connection.
-    await Promise.race([redis.shutdown("SAVE").catch(() => undefined), sleep(3000)]);
+    // SHUTDOWN is answered by the end of the connection.
+    if (clients.length <= 1) await redis.shutdown("SAVE").catch(() => undefined);
   } finally {
     redis.disconnect();
   }

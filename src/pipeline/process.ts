@@ -1,4 +1,5 @@
 /** A worker process from its first connection to its last: assembled here, used by `workers/list.ts` and `workers/copy.ts`. */
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { Budget } from "../core/budget.ts";
 import type { Log } from "../core/log.ts";
@@ -38,6 +39,8 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
   await checkRedis(redis, options.allowVolatileRedis ?? false);
   const drain = new AbortController();
   const stop = new AbortController();
+  // Every object in flight listens to these two.
+  setMaxListeners(0, drain.signal, stop.signal);
   const context: PipelineContext = {
     redis,
     queues: openQueues(redis),
@@ -60,24 +63,4 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
     for (const connection of connections) connection.disconnect();
   };
   return { close };
-}
-
-/** Past this nothing is waited for: the page in hand is given to another worker when its lock runs out. */
-const DRAIN_MS = 25_000;
-
-/** SIGTERM and SIGINT end the process gracefully, once. */
-export function endOnSignals(running: RunningProcess, log: Log): void {
-  let ending = false;
-  const end = (signal: string) => {
-    if (ending) return;
-    ending = true;
-    log.info({ signal }, "ending: work in hand is finished or given back");
-    setTimeout(() => process.exit(0), DRAIN_MS).unref();
-    running.close().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
-  process.on("SIGTERM", () => end("SIGTERM"));
-  process.on("SIGINT", () => end("SIGINT"));
 }

@@ -17,12 +17,19 @@ export function connectRedis(address: RedisAddress, onError: (message: string) =
   return redis;
 }
 
+/** A connection that gives up when it breaks. */
+export function connectOnce(address: RedisAddress, waitMs = 5000): Redis {
+  const options = { maxRetriesPerRequest: 0, lazyConnect: true, connectTimeout: waitMs, retryStrategy: () => null };
+  const redis = address.startsWith("/") ? new Redis({ ...options, path: address }) : new Redis(address, options);
+  redis.on("error", () => undefined);
+  return redis;
+}
+
 /** PREFLIGHT_REDIS where nobody answers within `waitMs`. */
 export async function pingRedis(address: RedisAddress, waitMs: number): Promise<void> {
   const shown = address.replace(/\/\/[^@/]*@/, "//***@");
   const fail = (why: string) => new SealiftError("PREFLIGHT_REDIS", `Redis at ${shown} does not answer: ${why}`);
-  const once = { maxRetriesPerRequest: 0, lazyConnect: true, connectTimeout: waitMs, retryStrategy: () => null };
-  const redis = address.startsWith("/") ? new Redis({ ...once, path: address }) : new Redis(address, once);
+  const redis = connectOnce(address, waitMs);
   let last = "no connection";
   redis.on("error", (error: Error) => {
     last = error.message;

@@ -1,0 +1,144 @@
+/** `sealift plan`: what a run would do, class by class, without moving or opening anything. */
+import { describeEndpoints, openShores } from "../compose.ts";
+import { rulesOf } from "../compose/work.ts";
+import { asSealiftError, type ExitCode } from "../core/error.ts";
+import type { Job } from "../core/job.ts";
+import type { ListedObject } from "../core/object.ts";
+import type { Plan } from "../core/plan.ts";
+import { planSource } from "../transfer/look.ts";
+import type { Rules, Shores } from "../transfer/shores.ts";
+import { countText, sizeText, table } from "./amounts.ts";
+import type { Command, Invocation } from "./command.ts";
+import { FLEET_OPTIONS } from "./follow.ts";
+import { readJob } from "./jobfile.ts";
+import { survey } from "./survey.ts";
+
+/** Objects that are alike in everything that decides what happens to them. */
+export interface Class {
+  readonly action: string;
+  readonly envelope: string;
+  readonly content: string;
+  readonly wrap: string;
+  readonly key: string;
+  readonly code: string;
+  readonly reason: string;
+  objects: number;
+  bytes: number;
+  /** One of them, to look at. */
+  readonly sample: string;
+}
+
+export const plan: Command = {
+  name: "plan",
+  summary: "what a run would do: objects and bytes by envelope, wrap and key; moves nothing",
+  usage: "<job.yaml> [--max-objects N]",
+  options: {
+    transfers: FLEET_OPTIONS.transfers,
+    "max-objects": { type: "string", value: "N", means: "look at the first N objects only, and say so" },
+  },
+  positionalsMax: 1,
+  run: async (invocation) => {
+    const job = await readJob(invocation.positionals[0]);
+    const shores = await openShores(job);
+    try {
+      return await planJob(invocation, job, shores);
+    } finally {
+      await shores.close();
+    }
+  },
+};
+
+async function planJob(invocation: Invocation, job: Job, shores: Shores): Promise<ExitCode> {
+  const { flags, signal } = invocation;
+  const rules = rulesOf(job, "plan-0", Date.now());
+  const objectsMax = flags.number("max-objects", 1) ?? Number.POSITIVE_INFINITY;
+  const atOnce = flags.number("transfers", 1, 10_000) ?? job.options.transfers;
+  const classes = new Map<string, Class>();
+  const notes = new Map<string, number>();
+  let objects = 0;
+  for await (const { object, seen } of survey(shores, atOnce, objectsMax, signal, (one) => look(one, shores, rules))) {
+    addTo(classes, object, seen);
+    for (const note of seen.notes) notes.set(note, (notes.get(note) ?? 0) + 1);
+    objects++;
+  }
+  const whole = objects < objectsMax;
+  const found = [...classes.values()].sort((a, b) => b.objects - a.objects);
+  if (invocation.json)
+    invocation.output.json({
+      whole,
+      objects,
+      classes: found,
+      notes: Object.fromEntries(notes),
+      endpoints: describeEndpoints(job),
+    });
+  else print(invocation, job, found, notes, whole);
+  return found.some(({ action }) => action === "refuse" || action === "unreadable") ? 6 : 0;
+}
+
+/** An object that cannot be looked at is a class of its own: it would fail in the run as well. */
+async function look(
+  object: ListedObject,
+  shores: Shores,
+  rules: Rules,
+): Promise<Omit<Plan, "action"> & { readonly action: string }> {
+  if (!rules.filter(object)) return { action: "filtered", envelope: "", notes: [] };
+  try {
+    return await planSource(object, shores, rules, new AbortController().signal);
+  } catch (thrown) {
+    const { code, message } = asSealiftError(thrown);
+    return { action: "unreadable", envelope: "unknown", code, reason: message, notes: [] };
+  }
+}
+
+function addTo(classes: Map<string, Class>, object: ListedObject, seen: Awaited<ReturnType<typeof look>>): void {
+  const { action, envelope, content = "", wrap = "", wrappedBy = "", code = "" } = seen;
+  const name = JSON.stringify([action, envelope, content, wrap, wrappedBy, code]);
+  let known = classes.get(name);
+  if (!known) {
+    known = {
+      action,
+      envelope,
+      content,
+      wrap,
+      key: wrappedBy,
+      code,
+      reason: seen.reason ?? "",
+      objects: 0,
+      bytes: 0,
+      sample: object.key,
+    };
+    classes.set(name, known);
+  }
+  known.objects++;
+  known.bytes += object.sizeBytes;
+}
+
+function print(
+  { output }: Invocation,
+  job: Job,
+  classes: readonly Class[],
+  notes: ReadonlyMap<string, number>,
+  whole: boolean,
+): void {
+  for (const line of describeEndpoints(job)) output.line(line);
+  output.line(`wrap with: ${job.keys.wrapWith}`);
+  output.line(`may open: ${job.keys.allow.join(", ") || "any key that the credentials open (keys.allow is empty)"}\n`);
+  if (classes.length === 0) return output.line("nothing to do: the source holds no object");
+  const rows = classes.map((one) => [
+    one.action,
+    one.envelope,
+    one.content,
+    one.wrap,
+    one.key || "-",
+    one.objects,
+    sizeText(one.bytes),
+  ]);
+  output.line(table([["action", "envelope", "content", "wrap", "wrapping key", "objects", "bytes"], ...rows]));
+  for (const { code, reason, sample, objects } of classes) {
+    if (code) output.line(`\n${countText(objects)} x ${code}: ${reason}\n  for example ${JSON.stringify(sample)}`);
+  }
+  if (notes.size > 0) output.line("\nTo know:");
+  for (const [note, count] of notes) output.line(`  ${countText(count)} x ${note}`);
+  if (!whole)
+    output.line("\nOnly the first objects were looked at (--max-objects): what follows them is not in these numbers.");
+}

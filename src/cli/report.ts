@@ -1,0 +1,86 @@
+/** `sealift report`: how a migration ended, and each object that did not arrive. Streamed from the ledger, in bounded memory. */
+import { OUTCOMES } from "../core/plan.ts";
+import type { Ledger, PlanRecord, Problem } from "../ledger/ledger.ts";
+import { migrationStatus, type MigrationStatus } from "../pipeline/status.ts";
+import { countText, sizeText, table } from "./amounts.ts";
+import type { Command, Invocation } from "./command.ts";
+import { exitCodeOf } from "./follow.ts";
+import { requireId } from "./resume.ts";
+import { statusJson } from "./run.ts";
+import { openSession, STATE_OPTIONS } from "./session.ts";
+
+/** Named in the summary; all of them come with --problems. */
+const SAMPLES = 10;
+
+export const report: Command = {
+  name: "report",
+  summary: "how a migration ended, and what did not arrive",
+  usage: "<id> [--problems]",
+  options: {
+    ...STATE_OPTIONS,
+    problems: { type: "boolean", means: "each object that did not arrive, one JSON line each, instead of the summary" },
+  },
+  positionalsMax: 1,
+  run: async (invocation) => {
+    const mid = requireId(invocation);
+    const session = await openSession(invocation);
+    try {
+      const { ledger, signal } = session.control;
+      const plan = await ledger.plan(mid, signal);
+      const found = await migrationStatus(session.control, mid);
+      const problems = problemsOf(ledger, plan, found.epoch, signal);
+      if (invocation.flags.is("problems")) for await (const problem of problems) invocation.output.json(problem);
+      else if (invocation.json) invocation.output.json(statusJson(found));
+      else await summarize(invocation, found, problems);
+      return found.result ? exitCodeOf(found) : 0;
+    } finally {
+      await session.close();
+    }
+  },
+};
+
+/** In listing order, as the latest epoch left them. */
+async function* problemsOf(
+  ledger: Ledger,
+  plan: PlanRecord,
+  epoch: number,
+  signal: AbortSignal,
+): AsyncGenerator<Problem> {
+  for (const { sid } of plan.shards) {
+    for (let seq = 1; await ledger.page(plan.mid, sid, seq, signal); seq++) {
+      const done = await ledger.latestDone(plan.mid, sid, seq, epoch, signal);
+      if (done) yield* done.problems;
+    }
+  }
+}
+
+async function summarize(
+  { output }: Invocation,
+  found: MigrationStatus,
+  problems: AsyncIterable<Problem>,
+): Promise<void> {
+  const { totals, result } = found;
+  output.line(`# Migration ${found.id}${found.name ? `: ${found.name}` : ""}\n`);
+  output.line(`${found.source} -> ${found.destination}, started ${found.createdAt}\n`);
+  output.line(`State: ${found.state}${found.epoch > 0 ? ` (epoch ${found.epoch})` : ""}\n`);
+  output.line(
+    table([...OUTCOMES.map((outcome) => [outcome, totals.counts[outcome]] as const), ["= listed", totals.listed]]),
+  );
+  output.line(`\n${sizeText(totals.listedBytes)} listed, ${sizeText(totals.bytes)} written.`);
+  output.line(`${countText(totals.verified)} data keys were opened with the destination key and compared.`);
+  if (result)
+    output.line(
+      `Audited from the ledger at ${result.at}: ${result.pages} pages in ${result.shards} shards, digest ${result.digest}`,
+    );
+  else output.line("Not audited yet: the numbers are those of the pages done so far.");
+  await nameSome(output.line, problems);
+}
+
+async function nameSome(line: (text: string) => void, problems: AsyncIterable<Problem>): Promise<void> {
+  let named = 0;
+  for await (const { outcome, code, key, message } of problems) {
+    if (named++ === 0) line("\nNot arrived:");
+    if (named > SAMPLES) return line("  ... (all of them: --problems)");
+    line(`  ${outcome} ${code} ${JSON.stringify(key)}: ${message}`);
+  }
+}

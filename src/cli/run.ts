@@ -1,0 +1,101 @@
+/** `sealift run`: start a migration and work until it has ended. */
+import { spawn } from "node:child_process";
+import { mkdir, open } from "node:fs/promises";
+import { join } from "node:path";
+import { parseStoreUrl } from "../config/url.ts";
+import { childEnvironment } from "../config.ts";
+import { openShores } from "../compose.ts";
+import { rulesOf } from "../compose/work.ts";
+import type { ExitCode } from "../core/error.ts";
+import type { Job } from "../core/job.ts";
+import { newMigrationId, startMigration } from "../pipeline/control.ts";
+import { checkRedis } from "../pipeline/redis.ts";
+import type { MigrationStatus } from "../pipeline/status.ts";
+import { preflight } from "../transfer/preflight.ts";
+import type { Command, Invocation } from "./command.ts";
+import { endText, exitCodeOf, FLEET_OPTIONS, work } from "./follow.ts";
+import { readJob } from "./jobfile.ts";
+import { openSessionWithRedis, type Session, STATE_OPTIONS, workerEnvironment } from "./session.ts";
+
+export const run: Command = {
+  name: "run",
+  summary: "start a migration and work until it has ended",
+  usage: "<job.yaml> [--workers N] [--detach]",
+  options: {
+    ...FLEET_OPTIONS,
+    ...STATE_OPTIONS,
+    detach: { type: "boolean", means: "leave the work to background processes and return the id at once" },
+  },
+  positionalsMax: 1,
+  run: async (invocation) => {
+    const job = await readJob(invocation.positionals[0]);
+    const session = await openSessionWithRedis(invocation);
+    try {
+      return await runJob(invocation, session, job);
+    } finally {
+      await session.close();
+    }
+  },
+};
+
+type WithRedis = Session & { readonly redis: string };
+
+async function runJob(invocation: Invocation, session: WithRedis, job: Job): Promise<ExitCode> {
+  const { output, json, flags } = invocation;
+  const startedMs = Date.now();
+  const mid = newMigrationId(new Date(startedMs));
+  await checkBefore(invocation, session, job, mid);
+  await startMigration(session.control, mid, job, parseStoreUrl(job.source.url).prefix);
+  // The first line on stdout is the id, so that a script can keep it whatever happens next.
+  if (!json) output.line(mid);
+  if (flags.is("detach")) {
+    await detach(invocation, session.redis, mid);
+    if (json) output.json({ id: mid, state: "Running" });
+    return 0;
+  }
+  const status = await work(invocation, session, mid, job.options.transfers);
+  report(invocation, status, Date.now() - startedMs);
+  return exitCodeOf(status);
+}
+
+/** Refuses what would only fail later, on every object. */
+async function checkBefore(invocation: Invocation, session: WithRedis, job: Job, mid: string): Promise<void> {
+  const { log, flags, signal } = invocation;
+  const { redis, ledger } = session.control;
+  if (redis) await checkRedis(redis, flags.is("allow-volatile-redis"));
+  await ledger.probe(signal);
+  const shores = await openShores(job);
+  try {
+    const warnings = await preflight(shores, rulesOf(job, mid, Date.now()), signal);
+    for (const warning of warnings) log.warn({ migration: mid }, warning);
+  } finally {
+    await shores.close();
+  }
+}
+
+export function report({ output, json }: Invocation, status: MigrationStatus, elapsedMs: number): void {
+  if (json) output.json(statusJson(status));
+  else output.line(endText(status, elapsedMs));
+}
+
+export const statusJson = (status: MigrationStatus) => ({
+  ...status,
+  result: status.result ?? null,
+  trouble: status.trouble ?? null,
+});
+
+/** A background `resume` in a session of its own; what it says goes to a log beside the ledger. */
+async function detach(invocation: Invocation, redis: string, mid: string): Promise<void> {
+  const { environment, flags, log } = invocation;
+  const directory = join(environment.stateDirectory, "logs");
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const path = join(directory, `${mid}.log`);
+  const sink = await open(path, "a", 0o600);
+  const args = [process.argv[1] ?? "", "resume", mid, "--workers", flags.text("workers") ?? "2"];
+  const env = childEnvironment(workerEnvironment(invocation, redis));
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", sink.fd, sink.fd], env });
+  await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+  child.unref();
+  await sink.close();
+  log.info({ migration: mid, pid: child.pid, log: path }, `working in the background; sealift status ${mid} --watch`);
+}

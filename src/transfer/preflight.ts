@@ -1,0 +1,107 @@
+/**
+ * What is checked before a migration starts, by real calls: a missing permission should stop one command, not fail every object.
+ * The destination must honour create-only writes; a store that ignores them could overwrite what it should protect.
+ */
+import { randomBytes, randomUUID } from "node:crypto";
+import { asSealiftError, SealiftError } from "../core/error.ts";
+import { DataKey, type KeyContext, keyScheme } from "../core/key.ts";
+import type { ObjectStore } from "../store/store.ts";
+import type { Rules, Shores } from "./shores.ts";
+
+const PROBE_CONTEXT: KeyContext = new Map([["sealift", "preflight"]]);
+
+/** Throws PREFLIGHT_*, or the provider's own refusal; answers what the operator should know all the same. */
+export async function preflight(shores: Shores, rules: Rules, signal: AbortSignal): Promise<string[]> {
+  await attempt(`list ${shores.source.name}`, () => listOnce(shores.source, shores.sourcePrefix, signal));
+  await attempt(`list ${shores.destination.name}`, () =>
+    listOnce(shores.destination, shores.destinationPrefix, signal),
+  );
+  await probeCreateOnly(shores.destination, shores.destinationPrefix, signal);
+  await probeDestinationKey(shores, rules, signal);
+  for (const uri of rules.allow) {
+    const kms = shores.sourceKms.find(({ scheme }) => scheme === keyScheme(uri));
+    if (!kms) throw new SealiftError("PREFLIGHT_ACCESS", `no key service was opened for ${uri}`);
+    await attempt(`open what is wrapped by ${uri}`, () => kms.check(uri, "unwrap", signal));
+  }
+  return warnings(rules);
+}
+
+function warnings(rules: Rules): string[] {
+  const found: string[] = [];
+  if (rules.allow.length === 0) {
+    found.push(
+      "keys.allow is empty: any wrapped key in the source that these credentials can open will be opened; name the keys",
+    );
+  }
+  if (rules.fallback === "copy")
+    found.push(
+      "fallback: copy writes objects without an envelope in the clear, under the destination's default encryption",
+    );
+  return found;
+}
+
+/** The same error, saying which step it stopped, and that nothing has been done. */
+async function attempt<T>(what: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (thrown) {
+    const error = asSealiftError(thrown);
+    if (error.code === "INTERRUPTED") throw error;
+    throw new SealiftError(error.code, `preflight: cannot ${what}: ${error.message}`, {
+      cause: error,
+      retry: error.retry,
+    });
+  }
+}
+
+async function listOnce(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<void> {
+  for await (const page of store.list(prefix, {}, signal)) if (page) return;
+}
+
+async function probeCreateOnly(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<void> {
+  const key = `${prefix}.sealift-probe-${randomUUID()}`;
+  await attempt(`write to ${store.name}`, () => putProbe(store, key, signal));
+  const second = await putProbe(store, key, signal).then(
+    () => undefined,
+    (error: unknown) => asSealiftError(error),
+  );
+  await attempt(`remove a probe from ${store.name}`, () => store.remove(key, signal));
+  if (second?.code === "STORE_EXISTS") return;
+  if (second) throw second;
+  throw new SealiftError("PREFLIGHT_CREATE_ONLY", `${store.name} overwrites where it was told to create only`);
+}
+
+async function putProbe(store: ObjectStore, key: string, signal: AbortSignal): Promise<void> {
+  const bytes = Buffer.from("sealift preflight probe, safe to delete\n");
+  const body = (async function* () {
+    yield bytes;
+  })();
+  await store.put(key, body, {
+    sizeBytes: bytes.length,
+    attributes: { metadata: new Map() },
+    condition: "absent",
+    signal,
+  });
+}
+
+/** One round trip under the destination key: what cannot be opened again must not be written. */
+async function probeDestinationKey(shores: Shores, rules: Rules, signal: AbortSignal): Promise<void> {
+  const kms = shores.destinationKms.find(({ scheme }) => scheme === keyScheme(rules.wrapWith));
+  if (!kms) throw new SealiftError("PREFLIGHT_ACCESS", `no key service was opened for ${rules.wrapWith}`);
+  await attempt(`use ${rules.wrapWith}`, () => kms.check(rules.wrapWith, "wrap", signal));
+  const random = randomBytes(32);
+  using key = new DataKey(random);
+  random.fill(0);
+  const wrapped = await attempt(`wrap under ${rules.wrapWith}`, () =>
+    kms.wrap(rules.wrapWith, key, PROBE_CONTEXT, signal),
+  );
+  if (rules.verify === "none") return;
+  const opened = await attempt(`open what ${rules.wrapWith} wrapped (verify: none does without)`, () =>
+    kms.unwrap(wrapped, PROBE_CONTEXT, signal),
+  );
+  if (!opened)
+    throw new SealiftError("PREFLIGHT_ACCESS", `${rules.wrapWith} wraps keys that no key service here opens`);
+  using again = opened.dataKey;
+  if (!again.equals(key))
+    throw new SealiftError("VERIFY_MISMATCH", `${rules.wrapWith} returned another key than it wrapped`);
+}
