@@ -10,9 +10,7 @@ import { fileURLToPath } from "node:url";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const quiet = process.argv.includes("--quiet");
 
-const say = (line) => {
-  if (!quiet) process.stderr.write(`ensure: ${line}\n`);
-};
+const say = (line) => process.stderr.write(`ensure: ${line}\n`);
 
 function onPath(name) {
   return (process.env.PATH ?? "").split(delimiter).some((directory) => {
@@ -25,7 +23,7 @@ function onPath(name) {
   });
 }
 
-/** Output goes to stderr: stdout belongs to whoever called. A quiet run shows it only when something failed. */
+/** Output goes to stderr: stdout belongs to whoever called. A quiet run names the command and shows more only when it failed. */
 function run(command, args, env = {}) {
   say([command, ...args].join(" "));
   const stdio = quiet ? ["ignore", "pipe", "pipe"] : ["ignore", 2, 2];
@@ -49,7 +47,6 @@ function packagesAreCurrent() {
 
 function ensurePackages() {
   if (packagesAreCurrent()) return true;
-  say("node_modules is missing or older than package-lock.json");
   // npm ci leaves the lock file alone and installs exactly it; development packages too, whatever NODE_ENV says.
   return run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci", "--include=dev"]);
 }
@@ -77,4 +74,4 @@ function ensureRedis() {
 
 if (!ensurePackages()) process.exit(1);
 if (!ensureRedis()) process.exit(3);
-say("ready");
+if (!quiet) say("ready");

@@ -23,7 +23,7 @@ describe("error codes", () => {
     const rows = (text: string) =>
       text
         .split("\n")
-        .filter((line) => /^\| `/.test(line))
+        .filter((line) => line.startsWith("| `"))
         .map(cells);
     expect(rows(table ?? "")).toEqual(rows(errorTable()));
     expect(rows(errorTable())).toHaveLength(Object.keys(CODES).length);

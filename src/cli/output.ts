@@ -16,10 +16,10 @@ export interface Output {
  * invisible characters: a terminal would obey them.
  */
 export const printable = (text: string): string =>
-  text.replaceAll(
-    /[\u0000-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    const point = (character.codePointAt(0) ?? 0).toString(16);
+    return point.length > 4 ? `\\u{${point}}` : `\\u${point.padStart(4, "0")}`;
+  });
 
 export function openOutput(stream: NodeJS.WritableStream, isTty: boolean): Output {
   let gone: Error | undefined;
