@@ -4,7 +4,7 @@
  * inside, so that Decrypt needs no key name; it is sent all the same wherever it is known (AWS KMS API Reference, Decrypt, KeyId).
  */
 import { KMSClient } from "@aws-sdk/client-kms";
-import { SealiftError } from "../core/error.ts";
+import { type Code, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, type KeyUri, keyName, keyScheme, keyUri, type WrappedKey } from "../core/key.ts";
 import { checkEndpoint } from "../wire/endpoint.ts";
 import type { AwsCredentials } from "../wire/sigv4.ts";
@@ -30,6 +30,8 @@ export interface AwsKmsOptions {
   readonly now?: (() => Date) | undefined;
 }
 
+/** How servers that know no dry run answer one: the request is refused, or the ciphertext that was not sent does not open. */
+const NO_DRY_RUN: ReadonlySet<Code> = new Set<Code>(["PROVIDER_REFUSED", "KMS_CANNOT_OPEN"]);
 /** More than AWS has; Regions come out of envelopes, and each one costs a pool of sockets. */
 const REGIONS_MAX = 64;
 const KEY_ARN = /^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key\/[\w-]{1,128}$/;
@@ -132,7 +134,7 @@ class AwsKms implements Kms {
     try {
       await region.call({ operation, input, where: key, signal });
     } catch (error) {
-      if (!(error instanceof SealiftError) || error.code !== "PROVIDER_REFUSED") throw error;
+      if (!(error instanceof SealiftError) || !NO_DRY_RUN.has(error.code)) throw error;
       if (denied) throw denied;
     }
   }
@@ -219,8 +221,9 @@ async function describe(region: AwsRegion, key: KeyUri, signal: AbortSignal): Pr
   if (answer instanceof SealiftError) return answer;
   const { KeyState, KeyUsage, KeySpec } = (answer["KeyMetadata"] ?? {}) as Answer;
   if (KeyState !== "Enabled") throw unusable(key, `its state is ${String(KeyState)}`);
-  if (KeyUsage !== "ENCRYPT_DECRYPT") throw unusable(key, `its usage is ${String(KeyUsage)}`);
-  if (KeySpec !== undefined && KeySpec !== "SYMMETRIC_DEFAULT") throw unusable(key, "it is not symmetric");
+  // Servers that are not AWS may leave these two out.
+  if (typeof KeyUsage === "string" && KeyUsage !== "ENCRYPT_DECRYPT") throw unusable(key, `its usage is ${KeyUsage}`);
+  if (typeof KeySpec === "string" && KeySpec !== "SYMMETRIC_DEFAULT") throw unusable(key, `it is ${KeySpec}`);
   return undefined;
 }
 
