@@ -40,7 +40,7 @@ async function writeJobFile({ positionals: [path], flags, output, json }: Invoca
     throw usage(code === "EEXIST" ? `${path} exists already; nothing was written` : message);
   }
   if (json) output.json({ job: resolve(path) });
-  else output.line(`${path} written: fill it in, then sealift run ${path}`);
+  else output.line(`${path} written: fill it in, then sealift plan ${path}`);
 }
 
 async function createKey({ positionals, flags, output, json }: Invocation, text: string): Promise<void> {
