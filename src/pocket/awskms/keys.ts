@@ -33,7 +33,7 @@ const IV_AT = FILLER_AT + 87;
 const BODY_AT = IV_AT + 12;
 const TAG_BYTES = 16;
 const ARN = /^arn:(aws[a-z-]*):kms:([a-z0-9-]+):(\d{12}):(key|alias)\/(.+)$/;
-export const POCKET_ACCOUNT = "000000000000";
+const POCKET_ACCOUNT = "000000000000";
 
 export class KeyRing {
   readonly #keys = new Map<string, PocketKey>();
