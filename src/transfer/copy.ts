@@ -22,8 +22,8 @@ export interface CopyOptions {
   /** Open the data key again at the destination and compare. */
   readonly verify: boolean;
   readonly signal: AbortSignal;
-  /** What a listing of the destination said; without it, the destination is asked. */
-  readonly standing?: ListedObject | "absent" | undefined;
+  /** Where a listing has said that nothing stands at the destination; else the destination is asked. Puts are create-only anyway. */
+  readonly standing?: "absent" | undefined;
 }
 
 interface Task extends Crossing {
@@ -45,17 +45,12 @@ export async function copyObject(
   try {
     const { signal, verify } = options;
     const task = { listed, shores, rules, signal, verify, key: destinationKey(listed.key, shores) };
-    const standing = await findStanding(task, options.standing);
+    const standing = options.standing ? undefined : await shores.destination.head(task.key, signal);
     if (!standing) return await ship(task, "absent");
     return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
   } catch (error) {
     throw asSealiftError(error).about(listed.key);
   }
-}
-
-async function findStanding(task: Task, known: CopyOptions["standing"]): Promise<ObjectHead | undefined> {
-  if (known === "absent") return undefined;
-  return known?.head ?? (await task.shores.destination.head(task.key, task.signal));
 }
 
 /** A receipt where the object is there already, undefined where the job says to replace what is there instead. */

@@ -1,5 +1,6 @@
 /** A page of objects: one receipt each, in page order, whatever becomes of them. */
-import { Budget } from "../core/budget.ts";
+import { setMaxListeners } from "node:events";
+import type { Budget } from "../core/budget.ts";
 import { crc32c } from "../core/crc32c.ts";
 import type { Code, SealiftError } from "../core/error.ts";
 import { compareKeys, type KeyRange, type ListedObject } from "../core/object.ts";
@@ -37,38 +38,43 @@ export async function copyPage(
 ): Promise<Receipt[]> {
   const { signal } = limits;
   interruptIf(signal);
+  // Every request of every object in flight listens to it, which is no leak.
+  setMaxListeners(0, signal);
   const kept = new Set(objects.filter(rules.filter));
   const standing = await listStanding([...kept], range, { shores, rules, signal });
   interruptIf(signal);
   const run = { shores, rules, signal, limits, standing, first: [...kept][0] };
-  const lane = new Budget(limits.serial ? 1 : Math.max(objects.length, 1));
-  let stopped = false;
-  const tasks = objects.map(async (object) => {
-    if (!kept.has(object)) return emptyReceipt(object.key, "filtered");
-    const leave = await lane.take(1, signal);
-    try {
-      return stopped ? undefined : await takeObject(object, run);
-    } catch (error) {
-      stopped = true;
-      throw error;
-    } finally {
-      leave();
-    }
+  const receipts = new Map<ListedObject, Receipt>();
+  for (const object of objects) if (!kept.has(object)) receipts.set(object, emptyReceipt(object.key, "filtered"));
+  await inLanes([...kept], limits.serial ? 1 : limits.objects.limit, async (object) => {
+    receipts.set(object, await takeObject(object, run));
   });
-  // All of them end before this does: nobody writes on behalf of a page that was given back.
-  const settled = await Promise.allSettled(tasks);
-  interruptIf(signal);
-  return settled
-    .map((end) => {
-      if (end.status === "rejected") throw end.reason;
-      return end.value;
-    })
-    .filter((receipt) => receipt !== undefined);
+  return objects.flatMap((object) => receipts.get(object) ?? []);
+}
+
+/**
+ * Each object once, in order of their turn, in so many lanes at a time. After an error no lane takes another object, and all of
+ * them have ended before it is thrown: nobody writes on behalf of a page that was given back.
+ */
+async function inLanes<T>(all: readonly T[], lanes: number, take: (one: T) => Promise<void>): Promise<void> {
+  const waiting = [...all].reverse();
+  const errors: unknown[] = [];
+  const lane = async () => {
+    for (let one = waiting.pop(); one !== undefined && errors.length === 0; one = waiting.pop()) {
+      await take(one).catch((error: unknown) => errors.push(error));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(lanes, all.length) }, lane));
+  if (errors.length > 0) throw errors[0];
 }
 
 async function takeObject(object: ListedObject, run: PageRun): Promise<Receipt> {
   const { limits, shores, rules, signal } = run;
-  const release = await limits.objects.take(1, signal);
+  interruptIf(signal);
+  const release = await limits.objects.take(1, signal).catch((error: unknown) => {
+    interruptIf(signal);
+    throw error;
+  });
   try {
     await limits.onObject?.(object.key);
     const verify = isVerified(object, run);
@@ -123,7 +129,7 @@ function failure(key: string, error: SealiftError, attempts: number): Receipt {
   return { ...emptyReceipt(key, outcome), code, message, attempts };
 }
 
-/** What a listing of the destination says about an object; undefined where it says nothing. */
+/** Whether a listing of the destination shows that nothing stands there under the object's name. */
 type Standing = (object: ListedObject, shores: Shores) => CopyOptions["standing"];
 
 /** A destination that holds far more in this range than the page does is asked object by object instead. */
@@ -137,7 +143,7 @@ async function listStanding(kept: readonly ListedObject[], range: KeyRange, cros
   const last = kept.at(-1);
   if (!last) return () => undefined;
   const { shores } = crossing;
-  const found = new Map<string, ListedObject>();
+  const found = new Set<string>();
   let known: string | undefined;
   let whole = false;
   try {
@@ -145,7 +151,7 @@ async function listStanding(kept: readonly ListedObject[], range: KeyRange, cros
     const after = afterAtDestination(kept, range, shores);
     let pages = 0;
     for await (const page of shores.destination.list(shores.destinationPrefix, { after, until }, crossing.signal)) {
-      for (const object of page.objects) found.set(object.key, object);
+      for (const object of page.objects) found.add(object.key);
       known = page.objects.at(-1)?.key ?? known;
       whole = page.last;
       if (++pages === LIST_PAGES_MAX) break;
@@ -156,7 +162,7 @@ async function listStanding(kept: readonly ListedObject[], range: KeyRange, cros
   return (object) => {
     const key = destinationKey(object.key, shores);
     const covered = whole || (known !== undefined && compareKeys(key, known) <= 0);
-    return found.get(key) ?? (covered ? "absent" : undefined);
+    return covered && !found.has(key) ? "absent" : undefined;
   };
 }
 

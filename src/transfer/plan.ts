@@ -136,7 +136,7 @@ function describe(move: Move, head: ObjectHead, rules: Rules): Plan {
     wrap: sealed ? seal.wrap : undefined,
     wrappedBy: seal.wrapped?.uri,
     wrapWith: sealed || move.action === "reseal" ? rules.wrapWith : undefined,
-    notes: [...seal.notes, ...notesOf(move, head, rules)],
+    notes: [...(move.action === "rewrap" ? move.retargeted : seal).notes, ...notesOf(move, head, rules)],
   };
 }
 

@@ -4,6 +4,7 @@
  * object have to agree, and with `open` the data keys too.
  */
 import { SealiftError } from "../core/error.ts";
+import { type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
@@ -64,16 +65,18 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
   if (found.envelope.id !== wanted.id) return `it is ${found.envelope.id} where ${wanted.id} was expected`;
   const { wrapped } = found.seal;
   if (!wrapped) return undefined;
-  const underJobsKey =
-    wrapped.uri === undefined
-      ? stampedKey(standing.attributes.metadata, rules.wrapWith)
-      : wrapped.uri === rules.wrapWith;
-  if (!underJobsKey) return "its data key is wrapped by another key than the job's";
+  if (!isUnder(rules.wrapWith, wrapped, standing)) return "its data key is wrapped by another key than the job's";
   if (move.action === "reseal") return undefined;
   const expected = move.action === "rewrap" ? withWrapped(move.retargeted, wrapped) : move.seal;
   const there = found.envelope.write(found.seal).metadata;
   const same = mapsEqual(wanted.write(expected).metadata, there);
   return same ? undefined : "its envelope is not this object's";
+}
+
+/** AWS envelopes mostly do not name their key: there the stamp has to. */
+function isUnder(key: KeyUri, { scheme, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
+  if (scheme !== keyScheme(key)) return false;
+  return uri === undefined ? stampedKey(attributes.metadata, key) : uri === key;
 }
 
 function bytesDiffer({ source, move, standing }: Pair, found: Recognised): string | undefined {

@@ -1,0 +1,326 @@
+/** Two shores in memory with local keys, both able to misbehave, and what is needed to look at the result. */
+import { createHash } from "node:crypto";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Budget } from "../../src/core/budget.ts";
+import { SealiftError } from "../../src/core/error.ts";
+import type { Code } from "../../src/core/error.ts";
+import { asSealiftError } from "../../src/core/error.ts";
+import type { DataKey, KeyContext, KeyUri, WrappedKey } from "../../src/core/key.ts";
+import type { Attributes, ByteStream, KeyRange, ListedObject, ObjectHead } from "../../src/core/object.ts";
+import { type Envelope, withWrapped } from "../../src/envelope/envelope.ts";
+import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
+import type { Kms, Rewrapped, Unwrapped } from "../../src/kms/kms.ts";
+import { createLocalKey, openLocalKms } from "../../src/kms/local.ts";
+import { MemoryStore } from "../../src/store/memory.ts";
+import type { MemoryStoreOptions } from "../../src/store/memory.ts";
+import type { ObjectStore, OpenObject, OpenOptions, PutOptions, PutReceipt } from "../../src/store/store.ts";
+import type { Rules, Shores } from "../../src/transfer/shores.ts";
+
+export const NEVER = new AbortController().signal;
+
+export const failing = (code: Code, message = "as the test wants it"): SealiftError => new SealiftError(code, message);
+
+/** A memory store between which and its caller things go wrong. */
+export class WaywardStore implements ObjectStore {
+  readonly inner: MemoryStore;
+  readonly calls: string[] = [];
+  beforeHead: (key: string) => void = () => {};
+  beforeOpen: (key: string) => void | Promise<void> = () => {};
+  beforePut: (key: string, options: PutOptions) => void | Promise<void> = () => {};
+  /** The object is there by now; throwing loses the answer. */
+  afterPut: (key: string) => void | Promise<void> = () => {};
+  beforeList: () => void = () => {};
+  changeBody: (body: ByteStream, key: string) => ByteStream = (body) => body;
+  changeHead: (head: ObjectHead) => ObjectHead = (head) => head;
+  changeReceipt: (receipt: PutReceipt) => PutReceipt = (receipt) => receipt;
+  openBodies = 0;
+
+  constructor(options: MemoryStoreOptions = {}) {
+    this.inner = new MemoryStore(options);
+  }
+
+  get traits() {
+    return this.inner.traits;
+  }
+
+  get name() {
+    return this.inner.name;
+  }
+
+  async head(key: string, signal: AbortSignal): Promise<ObjectHead | undefined> {
+    this.calls.push(`head ${key}`);
+    this.beforeHead(key);
+    const head = await this.inner.head(key, signal);
+    return head && this.changeHead(head);
+  }
+
+  async open(key: string, options: OpenOptions): Promise<OpenObject> {
+    this.calls.push(`open ${key}`);
+    await this.beforeOpen(key);
+    const opened = await this.inner.open(key, options);
+    this.openBodies++;
+    let open = true;
+    const close = () => {
+      if (open) this.openBodies--;
+      open = false;
+    };
+    return {
+      head: this.changeHead(opened.head),
+      body: closing(this.changeBody(opened.body, key), close),
+      cancel: async () => close(),
+    };
+  }
+
+  async put(key: string, body: ByteStream, options: PutOptions): Promise<PutReceipt> {
+    this.calls.push(`put ${key}`);
+    await this.beforePut(key, options);
+    const receipt = await this.inner.put(key, body, options);
+    await this.afterPut(key);
+    return this.changeReceipt(receipt);
+  }
+
+  list(prefix: string, range: KeyRange, signal: AbortSignal) {
+    this.calls.push(`list ${prefix}`);
+    this.beforeList();
+    return this.inner.list(prefix, range, signal);
+  }
+
+  async remove(key: string, signal: AbortSignal): Promise<void> {
+    this.calls.push(`remove ${key}`);
+    await this.inner.remove(key, signal);
+  }
+
+  async close(): Promise<void> {}
+}
+
+async function* closing(body: ByteStream, close: () => void): ByteStream {
+  try {
+    yield* body;
+  } finally {
+    close();
+  }
+}
+
+/** A KMS that remembers every data key that passed and can be told to fail. */
+export class WaywardKms implements Kms {
+  readonly scheme;
+  readonly inner: Kms;
+  readonly calls: string[] = [];
+  readonly given: DataKey[] = [];
+  before: (call: "wrap" | "unwrap" | "rewrap") => void = () => {};
+
+  constructor(inner: Kms) {
+    this.inner = inner;
+    this.scheme = inner.scheme;
+  }
+
+  #enter(call: "wrap" | "unwrap" | "rewrap"): void {
+    this.calls.push(call);
+    this.before(call);
+  }
+
+  async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
+    this.given.push(dataKey);
+    this.#enter("wrap");
+    return this.inner.wrap(key, dataKey, context, signal);
+  }
+
+  async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
+    this.#enter("unwrap");
+    const unwrapped = await this.inner.unwrap(wrapped, context, signal);
+    if (unwrapped) this.given.push(unwrapped.dataKey);
+    return unwrapped;
+  }
+
+  protected async rewrapInside(
+    wrapped: WrappedKey,
+    from: KeyContext,
+    to: KeyUri,
+    context: KeyContext,
+    signal: AbortSignal,
+  ): Promise<Rewrapped> {
+    this.#enter("rewrap");
+    const unwrapped = await this.inner.unwrap(wrapped, from, signal);
+    if (!unwrapped) throw failing("KMS_CANNOT_OPEN");
+    try {
+      return { wrapped: await this.inner.wrap(to, unwrapped.dataKey, context, signal), by: unwrapped.by };
+    } finally {
+      unwrapped.dataKey.wipe();
+    }
+  }
+
+  check(key: KeyUri, use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
+    return this.inner.check(key, use, signal);
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+
+  /** Keys that were given out and still hold their bytes. */
+  leaked(): number {
+    return this.given.filter((key) => {
+      try {
+        key.reveal();
+        return true;
+      } catch {
+        return false;
+      }
+    }).length;
+  }
+}
+
+/** As AWS ReEncrypt: the data key stays on the provider's side. */
+export class RewrappingKms extends WaywardKms {
+  canRewrap(): boolean {
+    return true;
+  }
+
+  rewrap(wrapped: WrappedKey, from: KeyContext, to: KeyUri, context: KeyContext, signal: AbortSignal) {
+    return this.rewrapInside(wrapped, from, to, context, signal);
+  }
+}
+
+export const OLD = "local://old" as KeyUri;
+export const NEW = "local://new" as KeyUri;
+export const OTHER = "local://other" as KeyUri;
+const CONTEXT = new Map([["tenant", "42"]]);
+
+export interface KeyRing {
+  readonly directory: string;
+  readonly kms: Kms;
+  cleanup(): Promise<void>;
+}
+
+export async function makeKeyRing(): Promise<KeyRing> {
+  const directory = await mkdtemp(join(tmpdir(), "sealift-transfer-"));
+  await chmod(directory, 0o700);
+  for (const name of ["old", "new", "other"]) await createLocalKey(directory, name);
+  const kms = openLocalKms({ directory });
+  const cleanup = async () => {
+    await kms.close();
+    await rm(directory, { recursive: true });
+  };
+  return { directory, kms, cleanup };
+}
+
+export class Harbour {
+  readonly ring: KeyRing;
+  readonly source: WaywardStore;
+  destination: WaywardStore;
+  sourceKms: WaywardKms;
+  destinationKms: WaywardKms;
+
+  constructor(ring: KeyRing, options: { source?: MemoryStoreOptions; destination?: MemoryStoreOptions } = {}) {
+    this.ring = ring;
+    this.source = new WaywardStore({ nowMs: () => 1_700_000_000_000, ...options.source });
+    this.destination = new WaywardStore(options.destination);
+    this.sourceKms = new WaywardKms(ring.kms);
+    this.destinationKms = new WaywardKms(ring.kms);
+  }
+
+  shores(prefixes: { source?: string; destination?: string } = {}): Shores {
+    return {
+      source: this.source,
+      destination: this.destination,
+      sourcePrefix: prefixes.source ?? "",
+      destinationPrefix: prefixes.destination ?? "",
+      sourceKms: [this.sourceKms],
+      destinationKms: [this.destinationKms],
+      envelopes: [s3ecV3, s3ecV2, plain],
+      close: async () => {},
+    };
+  }
+
+  leaked(): number {
+    return this.sourceKms.leaked() + this.destinationKms.leaked();
+  }
+
+  /** An object as a client of `envelope` would have written it. */
+  async sealed(key: string, plaintext: Buffer, envelope: Envelope = s3ecV3, more: Sealing = {}): Promise<ListedObject> {
+    const { seal, dataKey } = envelope.fresh(more.context ?? CONTEXT, more.under ?? OLD);
+    const wrapped = await this.ring.kms.wrap(more.under ?? OLD, dataKey, seal.context, NEVER);
+    const whole = withWrapped(seal, wrapped);
+    const body = await collect(envelope.seal(once(plaintext), whole, dataKey));
+    dataKey.wipe();
+    const metadata = new Map([...envelope.write(whole).metadata, ...(more.attributes?.metadata ?? [])]);
+    return this.raw(more.store ?? this.source, key, body, { ...more.attributes, metadata });
+  }
+
+  async plain(key: string, body: Buffer, attributes: Partial<Attributes> = {}): Promise<ListedObject> {
+    return this.raw(this.source, key, body, attributes);
+  }
+
+  async raw(
+    store: WaywardStore,
+    key: string,
+    body: Buffer,
+    attributes: Partial<Attributes> = {},
+  ): Promise<ListedObject> {
+    const { head } = await store.inner.put(key, once(body), {
+      sizeBytes: body.length,
+      attributes: { metadata: new Map(), ...attributes },
+      condition: "any",
+      signal: NEVER,
+    });
+    const { sizeBytes, etag, version, lastModifiedMs } = head;
+    return { key, sizeBytes, etag, version, lastModifiedMs };
+  }
+}
+
+export interface Sealing {
+  readonly under?: KeyUri;
+  readonly context?: KeyContext;
+  readonly attributes?: Partial<Attributes>;
+  readonly store?: WaywardStore;
+}
+
+export const rulesOf = (change: Partial<Rules> = {}): Rules => ({
+  migration: "m-1",
+  wrapWith: NEW,
+  allow: [],
+  requireContext: new Map(),
+  sealContext: new Map([["made-by", "sealift"]]),
+  sealWith: "s3ec-v3",
+  fallback: "seal",
+  overwrite: false,
+  verify: "none",
+  attempts: 3,
+  delayMs: 1,
+  filter: () => true,
+  ...change,
+});
+
+export async function* once(bytes: Uint8Array): ByteStream {
+  if (bytes.length > 0) yield bytes;
+}
+
+export async function collect(body: ByteStream): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(Uint8Array.from(chunk));
+  return Buffer.concat(chunks);
+}
+
+export async function bytesOf(store: WaywardStore, key: string): Promise<Buffer> {
+  const { body } = await store.inner.open(key, { signal: NEVER });
+  return collect(body);
+}
+
+export const headOf = (store: WaywardStore, key: string) => store.inner.head(key, NEVER);
+
+export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+export async function errorOf(promise: Promise<unknown>): Promise<SealiftError> {
+  try {
+    await promise;
+  } catch (thrown) {
+    return asSealiftError(thrown);
+  }
+  throw new Error("it was expected to fail");
+}
+
+export const inFlight = (objects = 16) => ({ objects: new Budget(objects), signal: NEVER, random: () => 0 });

@@ -1,0 +1,372 @@
+import fc from "fast-check";
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Budget } from "../../src/core/budget.ts";
+import { crc32c } from "../../src/core/crc32c.ts";
+import type { Code } from "../../src/core/error.ts";
+import { SealiftError } from "../../src/core/error.ts";
+import { compareKeys, type ListedObject } from "../../src/core/object.ts";
+import { noCounts, sumCounts } from "../../src/core/plan.ts";
+import type { Receipt } from "../../src/core/receipt.ts";
+import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
+import { copyPage, type PageLimits } from "../../src/transfer/page.ts";
+import type { Rules } from "../../src/transfer/shores.ts";
+import { bytesOf, errorOf, failing, Harbour, headOf, inFlight, type KeyRing, makeKeyRing, rulesOf } from "./harness.ts";
+
+let ring: KeyRing;
+let harbour: Harbour;
+beforeAll(async () => {
+  ring = await makeKeyRing();
+});
+afterAll(() => ring.cleanup());
+beforeEach(() => {
+  harbour = new Harbour(ring);
+});
+
+const copy = (objects: readonly ListedObject[], change: Partial<Rules> = {}, limits: Partial<PageLimits> = {}) => {
+  const range = { after: undefined, until: objects.at(-1)?.key };
+  return copyPage(objects, range, harbour.shores(), rulesOf(change), { ...inFlight(), ...limits });
+};
+
+const sealedPage = async (count: number): Promise<ListedObject[]> => {
+  const page: ListedObject[] = [];
+  for (let i = 0; i < count; i++)
+    page.push(await harbour.sealed(`k${String(i).padStart(3, "0")}`, randomBytes(50 + i)));
+  return page;
+};
+
+const outcomes = (receipts: readonly Receipt[]) => receipts.map(({ outcome }) => outcome);
+const countCalls = (calls: readonly string[], verb: string) => calls.filter((call) => call.startsWith(verb)).length;
+
+describe("a page", () => {
+  it("gives one receipt for every object, in its order, each as its error says", async () => {
+    const page = [
+      await harbour.sealed("a", Buffer.from("a")),
+      await harbour.plain("b", Buffer.from("b")),
+      await harbour.plain("c", Buffer.from("c")),
+      await harbour.sealed("d", Buffer.from("d")),
+      await harbour.raw(harbour.source, "e", Buffer.from("e"), { metadata: new Map([["x-amz-iv", "AAAA"]]) }),
+      await harbour.sealed("f", Buffer.from("f")),
+      await harbour.sealed("g", Buffer.from("g")),
+      await harbour.sealed("h", Buffer.from("h")),
+    ];
+    await harbour.raw(harbour.destination, "d", Buffer.from("precious"));
+    await harbour.source.inner.remove("f", inFlight().signal);
+    await copy(page.slice(6, 7));
+    const receipts = await copy(page, { filter: ({ key }) => key !== "b" });
+    expect(receipts.map(({ key }) => key)).toEqual(page.map(({ key }) => key));
+    expect(outcomes(receipts)).toEqual(
+      "rewrapped filtered resealed conflict refused failed already rewrapped".split(" "),
+    );
+    expect(
+      receipts
+        .slice(0, 3)
+        .concat(receipts.slice(6))
+        .flatMap(({ code }) => code ?? []),
+    ).toEqual([]);
+    expect(receipts.slice(3, 6).map(({ code }) => code)).toEqual([
+      "CONFLICT",
+      expect.stringMatching(/^SEAL_/),
+      "STORE_NOT_FOUND",
+    ]);
+    expect(await headOf(harbour.destination, "b")).toBeUndefined();
+    expect(await bytesOf(harbour.destination, "d")).toEqual(Buffer.from("precious"));
+  });
+
+  it("of nothing, or of nothing that takes part, asks nobody", async () => {
+    expect(await copy([])).toEqual([]);
+    const page = await sealedPage(3);
+    expect(outcomes(await copy(page, { filter: () => false }))).toEqual(["filtered", "filtered", "filtered"]);
+    expect([...harbour.source.calls, ...harbour.destination.calls]).toEqual([]);
+  });
+
+  const refusals: Code[] = [
+    "SEAL_FORGED",
+    "METADATA_UNFIT",
+    "NAME_UNFIT",
+    "TOO_LARGE",
+    "KMS_KEY_NOT_ALLOWED",
+    "KEY_CONTEXT",
+  ];
+  const failures: Code[] = ["ACCESS_DENIED", "KMS_KEY_UNUSABLE", "KMS_CANNOT_OPEN", "STORE_ARCHIVED", "INTERNAL"];
+  it("tells refusals from failures", async () => {
+    for (const code of [...refusals, ...failures]) {
+      const [object] = await sealedPage(1);
+      harbour.source.beforeOpen = () => {
+        throw failing(code, "x".repeat(1000));
+      };
+      const [receipt] = object ? await copy([object]) : [];
+      expect([code, receipt?.outcome]).toEqual([code, refusals.includes(code) ? "refused" : "failed"]);
+      expect(receipt).toMatchObject({ code, attempts: 1, bytes: 0, verified: false });
+      expect(receipt?.message).toHaveLength(300);
+    }
+  });
+
+  it("asks for one listing, not for one HEAD an object", async () => {
+    const page = await sealedPage(20);
+    await copy(page);
+    expect([countCalls(harbour.destination.calls, "list"), countCalls(harbour.destination.calls, "head")]).toEqual([
+      1, 0,
+    ]);
+    await copy(page);
+    expect([countCalls(harbour.destination.calls, "list"), countCalls(harbour.destination.calls, "head")]).toEqual([
+      2, 20,
+    ]);
+    expect(countCalls(harbour.destination.calls, "put")).toBe(20);
+  });
+
+  it("takes no broken listing for an empty destination", async () => {
+    const page = await sealedPage(3);
+    await copy(page);
+    harbour.destination.beforeList = () => {
+      throw failing("LIST_BROKEN");
+    };
+    expect(outcomes(await copy(page))).toEqual(["already", "already", "already"]);
+    expect(countCalls(harbour.destination.calls, "put")).toBe(3);
+  });
+
+  it("is not held up by a destination that holds far more than it does", async () => {
+    const page = await sealedPage(2);
+    await copy(page);
+    const [first, last] = [page[0]?.key ?? "", page[1]?.key ?? ""];
+    for (let i = 0; i < 5000; i++)
+      await harbour.raw(harbour.destination, `${first}/${String(i).padStart(5, "0")}`, Buffer.alloc(0));
+    expect(compareKeys(`${first}/00000`, last)).toBeLessThan(0);
+    harbour.destination.calls.length = 0;
+    expect(outcomes(await copy(page))).toEqual(["already", "already"]);
+  });
+
+  it("works under its prefixes and from where the page begins", async () => {
+    const page: ListedObject[] = [];
+    for (const key of ["in/a", "in/b", "in/c"]) page.push(await harbour.sealed(key, Buffer.from(key)));
+    await harbour.raw(harbour.destination, "out/a", Buffer.from("precious"));
+    const shores = harbour.shores({ source: "in/", destination: "out/" });
+    const receipts = await copyPage(page.slice(1), { after: "in/a", until: "in/c" }, shores, rulesOf(), inFlight());
+    expect(outcomes(receipts)).toEqual(["rewrapped", "rewrapped"]);
+    const again = await copyPage(page, { after: "before/", until: "in/c" }, shores, rulesOf(), inFlight());
+    expect(outcomes(again)).toEqual(["conflict", "already", "already"]);
+  });
+});
+
+describe("what may succeed later", () => {
+  it("is tried again from byte 0, as often as the job says", async () => {
+    const page = [await harbour.sealed("a", randomBytes(400_000))];
+    let failures = 2;
+    harbour.source.changeBody = async function* (body) {
+      for await (const chunk of body) {
+        yield chunk;
+        if (failures-- > 0) throw failing("NET_UNREACHABLE");
+      }
+    };
+    expect(await copy(page, { attempts: 3 })).toMatchObject([{ outcome: "rewrapped", attempts: 3 }]);
+    expect((await bytesOf(harbour.destination, "a")).equals(await bytesOf(harbour.source, "a"))).toBe(true);
+    harbour = new Harbour(ring);
+    const other = [await harbour.sealed("a", Buffer.from("text"))];
+    harbour.source.beforeOpen = () => {
+      throw failing("NET_UNREACHABLE");
+    };
+    expect(await copy(other, { attempts: 3 })).toMatchObject([
+      { outcome: "failed", code: "NET_UNREACHABLE", attempts: 3 },
+    ]);
+    expect(countCalls(harbour.source.calls, "open")).toBe(3);
+  });
+
+  it("asks the destination again once a put may have happened", async () => {
+    const page = await sealedPage(1);
+    harbour.destination.afterPut = () => {
+      harbour.destination.afterPut = () => {};
+      throw failing("NET_TIMEOUT");
+    };
+    expect(await copy(page)).toMatchObject([{ outcome: "already", attempts: 2 }]);
+    expect(countCalls(harbour.destination.calls, "put")).toBe(1);
+    expect(countCalls(harbour.destination.calls, "remove")).toBe(0);
+  });
+
+  it("outlives more throttling than errors", async () => {
+    const page = await sealedPage(1);
+    let throttles = 12;
+    harbour.sourceKms.before = () => {
+      if (throttles-- > 0) throw failing("THROTTLED");
+    };
+    expect(await copy(page, { attempts: 3 })).toMatchObject([{ outcome: "rewrapped", attempts: 13 }]);
+    harbour.sourceKms.before = () => {
+      throw failing("THROTTLED");
+    };
+    harbour.destination = new Harbour(ring).destination;
+    expect(await copy(page, { attempts: 1 })).toMatchObject([{ outcome: "failed", code: "THROTTLED" }]);
+  });
+
+  it("waits as long as the provider asks", async () => {
+    const page = await sealedPage(1);
+    const asked: number[] = [];
+    harbour.sourceKms.before = () => {
+      asked.push(Date.now());
+      if (asked.length === 1) throw new SealiftError("THROTTLED", "slow down", { retryAfterMs: 60 });
+    };
+    await copy(page);
+    const [first = 0, second = 0] = asked;
+    // Timers and the clock may differ by a millisecond.
+    expect(second - first).toBeGreaterThanOrEqual(58);
+  });
+});
+
+describe("verifying", () => {
+  const verified = (receipts: readonly Receipt[]) =>
+    receipts.filter((receipt) => receipt.verified).map(({ key }) => key);
+
+  it("takes none, all, or the first and one in a hundred by name", async () => {
+    const page: ListedObject[] = [];
+    for (let i = 0; i < 300; i++) page.push(await harbour.plain(`k${String(i).padStart(3, "0")}`, Buffer.from("x")));
+    const chosen = page.filter(({ key }) => crc32c(Buffer.from(key)) % 100 === 0).map(({ key }) => key);
+    expect(chosen.length).toBeGreaterThan(0);
+    const skipped = (object: ListedObject) => object.key !== "k000";
+    const fresh = async (verify: Rules["verify"]) => {
+      harbour.destination = new Harbour(ring).destination;
+      return verified(await copy(page, { verify, filter: skipped }));
+    };
+    expect(await fresh("none")).toEqual([]);
+    expect(await fresh("full")).toHaveLength(299);
+    expect(await fresh("sample")).toEqual([...new Set(["k001", ...chosen])].sort());
+  });
+});
+
+describe("stopping", () => {
+  it("by the signal throws INTERRUPTED once everything in hand has ended", async () => {
+    const page = await sealedPage(10);
+    const stop = new AbortController();
+    let inHand = 0;
+    harbour.destination.beforePut = async () => {
+      inHand++;
+      stop.abort();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inHand--;
+    };
+    expect((await errorOf(copy(page, {}, { signal: stop.signal }))).code).toBe("INTERRUPTED");
+    expect(inHand).toBe(0);
+    expect(harbour.leaked()).toBe(0);
+    expect((await errorOf(copy(page, {}, { signal: stop.signal }))).code).toBe("INTERRUPTED");
+  });
+
+  it("while waiting to try again does not wait any longer", async () => {
+    const page = await sealedPage(1);
+    const stop = new AbortController();
+    harbour.source.beforeOpen = () => {
+      setTimeout(() => stop.abort(), 10);
+      throw failing("NET_UNREACHABLE");
+    };
+    const error = await errorOf(copy(page, { delayMs: 3_600_000 }, { signal: stop.signal }));
+    expect(error.code).toBe("INTERRUPTED");
+  });
+
+  it("by its owner begins no other object and lets those in hand arrive", async () => {
+    const page = await sealedPage(10);
+    let begun = 0;
+    const onObject = async () => {
+      if (++begun > 3) throw failing("INTERRUPTED", "the worker is ending");
+    };
+    const error = await errorOf(copy(page, {}, { onObject, objects: new Budget(2) }));
+    expect([error.code, error.message]).toEqual(["INTERRUPTED", "the worker is ending"]);
+    expect(begun).toBeLessThanOrEqual(5);
+    const arrived = await Promise.all(page.map(({ key }) => headOf(harbour.destination, key)));
+    expect(arrived.filter((head) => head !== undefined)).toHaveLength(3);
+  });
+});
+
+it("objects in flight keep to the budget, and to one where the page is suspect", async () => {
+  const page = await sealedPage(12);
+  for (const [serial, most] of [
+    [false, 3],
+    [true, 1],
+  ] as const) {
+    harbour.destination = new Harbour(ring).destination;
+    let now = 0;
+    let peak = 0;
+    const begun: string[] = [];
+    const onObject = async (key: string) => {
+      begun.push(key);
+    };
+    harbour.destination.beforePut = async () => {
+      peak = Math.max(peak, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      now--;
+    };
+    await copy(page, {}, { objects: new Budget(3), serial, onObject });
+    expect(peak).toBe(most);
+    expect(begun).toEqual(page.map(({ key }) => key));
+  }
+});
+
+/** One thing that goes wrong at one step, some number of times. */
+const fault = fc.record({
+  step: fc.constantFrom("head", "open", "put", "answer", "body", "unwrap", "wrap"),
+  code: fc.constantFrom<Code[]>("NET_UNREACHABLE", "THROTTLED", "PROVIDER_ERROR", "ACCESS_DENIED", "STORE_CHECKSUM"),
+  every: fc.integer({ min: 2, max: 5 }),
+});
+
+it("whatever fails, the receipts sum to the page, and each is true of the destination", async () => {
+  const kinds = fc.array(fc.constantFrom("v2", "v3", "plain", "standing", "broken", "gone"), {
+    minLength: 1,
+    maxLength: 8,
+  });
+  await fc.assert(
+    fc.asyncProperty(kinds, fc.array(fault, { maxLength: 3 }), fc.boolean(), async (page, faults, verify) => {
+      harbour = new Harbour(ring);
+      const objects = await Promise.all(page.map((kind, i) => make(kind, `k${i}`)));
+      const wayward = harbour.destination;
+      arm(faults);
+      const receipts = await copy(objects, { verify: verify ? "full" : "none", attempts: 2, delayMs: 0 });
+      const counts = noCounts();
+      for (const { outcome } of receipts) counts[outcome]++;
+      expect(sumCounts(counts)).toBe(objects.length);
+      expect(harbour.leaked()).toBe(0);
+      for (const [i, receipt] of receipts.entries()) {
+        const key = objects[i]?.key ?? "";
+        const head = await headOf(wayward, key);
+        expect(receipt.key).toBe(key);
+        if (page[i] === "standing") expect(await bytesOf(wayward, key)).toEqual(Buffer.from("precious"));
+        if (["rewrapped", "resealed", "carried"].includes(receipt.outcome)) {
+          expect([head?.sizeBytes, head?.crc32c]).toEqual([receipt.bytes, receipt.crc32c]);
+          expect(head?.attributes.metadata.get("sealift-src-etag")).toBe(objects[i]?.etag);
+        }
+        if (receipt.outcome === "rewrapped") {
+          expect((await bytesOf(wayward, key)).equals(await bytesOf(harbour.source, key))).toBe(true);
+        }
+        if (receipt.outcome === "already") expect(head).toBeDefined();
+        if (["refused", "conflict"].includes(receipt.outcome)) expect(["standing", "broken"]).toContain(page[i]);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+async function make(kind: string, key: string): Promise<ListedObject> {
+  if (kind === "plain") return harbour.plain(key, randomBytes(40));
+  if (kind === "broken")
+    return harbour.raw(harbour.source, key, Buffer.from("x"), { metadata: new Map([["x-amz-3", "?"]]) });
+  const listed = await harbour.sealed(key, randomBytes(40), kind === "v2" ? s3ecV2 : s3ecV3);
+  if (kind === "standing") await harbour.raw(harbour.destination, key, Buffer.from("precious"));
+  if (kind === "gone") await harbour.source.inner.remove(key, inFlight().signal);
+  return listed;
+}
+
+function arm(faults: readonly { step: string; code: Code; every: number }[]): void {
+  const at = (step: string) => {
+    const mine = faults.filter((one) => one.step === step).map((one) => ({ ...one, calls: 0 }));
+    return () => {
+      for (const one of mine) if (++one.calls % one.every === 0) throw failing(one.code);
+    };
+  };
+  const [head, open, put, answer, body] = ["head", "open", "put", "answer", "body"].map(at);
+  harbour.destination.beforeHead = () => head?.();
+  harbour.source.beforeOpen = () => open?.();
+  harbour.destination.beforePut = () => put?.();
+  harbour.destination.afterPut = () => answer?.();
+  harbour.source.changeBody = async function* (bytes) {
+    yield* bytes;
+    body?.();
+  };
+  const [unwrap, wrap] = ["unwrap", "wrap"].map(at);
+  harbour.sourceKms.before = () => unwrap?.();
+  harbour.destinationKms.before = (call) => (call === "wrap" ? wrap : unwrap)?.();
+}
