@@ -2,7 +2,7 @@
  * Copies one page: its record from the ledger, its objects through `transfer`, its outcome into the ledger (first writer wins),
  * and only then one count in Redis. Errors of objects are outcomes; errors of the page are retried by BullMQ and the sweeper.
  */
-import { DelayedError, type Job, WaitingError } from "bullmq";
+import { DelayedError, type Job, UnrecoverableError, WaitingError } from "bullmq";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
@@ -28,6 +28,7 @@ export async function copyPageJob(context: PipelineContext, job: Job, token: str
   const window = windowOf(context, id.mid);
   // Paused or cancelled: the page stays outstanding, and the sweeper gives it again when the migration runs.
   if (!(await isRunning(context, window))) return;
+  await refuseUnknown(window, id);
   const before = id.epoch === 0 ? undefined : await latest(context, id, id.epoch - 1);
   const existing = await context.ledger.done(id.mid, id.sid, id.seq, id.epoch, context.signal);
   const done = existing ?? (await workOrGiveBack(context, window, id, before, job, token));
@@ -36,6 +37,13 @@ export async function copyPageJob(context: PipelineContext, job: Job, token: str
     const data = { v: PAYLOAD_VERSION, mid: id.mid };
     await context.queues.control.add("finalize", data, { jobId: finalizeJobId(id.mid) });
   }
+}
+
+/** A page that was never given out is an injected job: it ends here, and nothing of the migration with it. */
+async function refuseUnknown(window: Window, id: PageJob): Promise<void> {
+  const [shard, meta] = await Promise.all([window.shard(id.sid), window.meta()]);
+  if (!shard || !meta || id.seq >= shard.next || id.epoch > meta.epoch)
+    throw new UnrecoverableError("ghost job: no such page was given out");
 }
 
 /** SIGTERM: objects in hand end, the page goes back to the queue without costing an attempt. */

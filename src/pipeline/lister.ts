@@ -2,7 +2,7 @@
  * Lists a shard, page by page: ledger first (the page's record), then Redis (it may be copied), then BullMQ (a hint that it waits).
  * A crash between any two leaves a page that the next run of this job adopts, or a missing hint that the sweeper gives again.
  */
-import { DelayedError, type Job } from "bullmq";
+import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { Page, Shard } from "../ledger/ledger.ts";
@@ -25,7 +25,7 @@ export async function listShard(context: PipelineContext, job: Job, token: strin
   if (!(await isRunning(context, window))) return;
   const work = await context.works.get(id.mid, context.signal);
   const shard = work.plan.shards.find(({ sid }) => sid === id.sid);
-  if (!shard) throw new SealiftError("LEDGER_BROKEN", `migration ${id.mid} has no shard ${id.sid}`);
+  if (!shard) throw new UnrecoverableError(`ghost job: migration ${id.mid} has no shard ${id.sid}`);
   const at = await window.shard(id.sid);
   if (!at) throw new SealiftError("STATE_LOST", `shard ${id.sid} of ${id.mid} is not in Redis`);
   if (at.last !== undefined) return;

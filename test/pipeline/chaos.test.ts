@@ -46,7 +46,8 @@ describe("a run ends whole", { timeout: 120_000 }, () => {
       w.work("copy", 2);
     }));
 
-  it("when Redis is killed and comes back from its append-only file", () => inTheMiddle((w) => w.killRedis({ wipe: false })));
+  it("when Redis is killed and comes back from its append-only file", () =>
+    inTheMiddle((w) => w.killRedis({ wipe: false })));
 
   it("when Redis is flushed", () => inTheMiddle(async (w) => void (await w.connection.flushall())));
 

@@ -59,7 +59,9 @@ export class World {
   connection: Redis;
   #workers: ChildProcess[] = [];
 
-  private constructor(parts: Pick<World, "directory" | "job" | "gcs" | "source" | "destination" | "ledger" | "seeded" | "redis">) {
+  private constructor(
+    parts: Pick<World, "directory" | "job" | "gcs" | "source" | "destination" | "ledger" | "seeded" | "redis">,
+  ) {
     this.directory = parts.directory;
     this.job = parts.job;
     this.gcs = parts.gcs;
@@ -72,7 +74,8 @@ export class World {
   }
 
   static async open(options: WorldOptions): Promise<World> {
-    if (!existsSync(new URL("../../dist/workers/copy.js", import.meta.url))) throw new Error("run `npm run build` first");
+    if (!existsSync(new URL("../../dist/workers/copy.js", import.meta.url)))
+      throw new Error("run `npm run build` first");
     const directory = await mkdtemp(join(tmpdir(), "sealift-world-"));
     const gcs = await startPocketGcs();
     gcs.createBucket("far");
@@ -114,7 +117,9 @@ export class World {
       SEALIFT_LOG_FORMAT: "json",
       SEALIFT_LOG_LEVEL: "debug",
     };
-    const children = Array.from({ length: count }, () => spawn(process.execPath, [entry], { env, stdio: ["ignore", "pipe", "pipe"] }));
+    const children = Array.from({ length: count }, () =>
+      spawn(process.execPath, [entry], { env, stdio: ["ignore", "pipe", "pipe"] }),
+    );
     for (const child of children) {
       child.stdout.on("data", (chunk: Buffer) => this.output.push(chunk.toString()));
       child.stderr.on("data", (chunk: Buffer) => this.output.push(chunk.toString()));
