@@ -39,6 +39,8 @@ beforeEach(() => {
 const quick = { verify: false, signal: NEVER };
 const careful = { verify: true, signal: NEVER };
 
+const countOf = (call: string) => harbour.destination.calls.filter((made) => made === call).length;
+
 /** What a reader who has only the destination and its key gets. */
 async function readBack(key: string): Promise<Buffer> {
   const opened = await harbour.destination.inner.open(key, { signal: NEVER });
@@ -330,6 +332,16 @@ describe("a source that misbehaves", () => {
     harbour.source.changeHead = (head) => ({ ...head, etag: "another" });
     expect((await errorOf(copyObject(listed, harbour.shores(), rulesOf(), quick))).code).toBe("STORE_CHANGED");
     expect(harbour.source.openBodies).toBe(0);
+  });
+
+  it("by changing the object while it is read is not taken for a change at the destination", async () => {
+    const listed = await harbour.sealed("a", Buffer.from("text"));
+    harbour.source.changeBody = async function* () {
+      yield Buffer.from("t");
+      throw failing("STORE_CHANGED");
+    };
+    expect((await errorOf(copyObject(listed, harbour.shores(), rulesOf(), quick))).code).toBe("STORE_CHANGED");
+    expect(countOf("head a")).toBe(1);
   });
 
   it("by changing or losing the object after it was listed", async () => {

@@ -9,7 +9,7 @@ import type { Code } from "../../src/core/error.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { DataKey, KeyContext, KeyUri, WrappedKey } from "../../src/core/key.ts";
 import type { Attributes, ByteStream, KeyRange, ListedObject, ObjectHead } from "../../src/core/object.ts";
-import { type Envelope, withWrapped } from "../../src/envelope/envelope.ts";
+import { type Envelope, type Seal, withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
@@ -243,8 +243,9 @@ export class Harbour {
   /** An object as a client of `envelope` would have written it. */
   async sealed(key: string, plaintext: Buffer, envelope: Envelope = s3ecV3, more: Sealing = {}): Promise<ListedObject> {
     const { seal, dataKey } = envelope.fresh(more.context ?? CONTEXT, more.under ?? OLD);
-    const wrapped = await this.ring.kms.wrap(more.under ?? OLD, dataKey, seal.context, NEVER);
-    const whole = withWrapped(seal, wrapped);
+    const bare = more.reseal?.(seal) ?? seal;
+    const wrapped = await (more.kms ?? this.ring.kms).wrap(more.under ?? OLD, dataKey, bare.context, NEVER);
+    const whole = withWrapped(bare, wrapped);
     const body = await collect(envelope.seal(once(plaintext), whole, dataKey));
     dataKey.wipe();
     const metadata = new Map([...envelope.write(whole).metadata, ...(more.attributes?.metadata ?? [])]);
@@ -277,6 +278,9 @@ export interface Sealing {
   readonly context?: KeyContext;
   readonly attributes?: Partial<Attributes>;
   readonly store?: WaywardStore;
+  readonly kms?: Kms;
+  /** The seal as an older client writes it. */
+  readonly reseal?: (seal: Seal) => Seal;
 }
 
 export const rulesOf = (change: Partial<Rules> = {}): Rules => ({
