@@ -37,14 +37,18 @@ export function googleTokens({ credentialsFile, anonymous, scopes }: GoogleToken
       throw credentialError(error);
     }
   };
-  return { headers: (signal) => orAbort(ask(), signal) };
+  return {
+    headers: async (signal) => {
+      signal.throwIfAborted();
+      return orAbort(ask(), signal);
+    },
+  };
 }
 
 /** The library takes no signal: a caller who leaves does not wait, the token is kept for the next one. */
 function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(signal.reason as Error);
-    if (signal.aborted) leave();
     signal.addEventListener("abort", leave, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
   });

@@ -1,8 +1,10 @@
 /** The file store between processes: create-only is exact, and a killed process leaves nothing half-written in sight. */
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openFileStore } from "../../src/store/file.ts";
@@ -44,6 +46,9 @@ const { openFileStore } = await import(driver);
 const store = await openFileStore({ root, fsync: false });
 const signal = new AbortController().signal;
 const body = Buffer.alloc(2000, name);
+console.log("ready");
+await new Promise((go) => process.stdin.once("data", go));
+process.stdin.destroy();
 for (let i = 0; i < Number(count); i++) {
   const pieces = (async function* () { yield body.subarray(0, 999); yield body.subarray(999); })();
   const options = { sizeBytes: 2000, attributes: { metadata: new Map() }, condition: "absent", signal };
@@ -56,6 +61,11 @@ for (let i = 0; i < Number(count); i++) {
 }
 `;
 
+const start = (store: string, name: string, count: number) =>
+  spawn(process.execPath, ["--input-type=module", "-e", CHILD, driver, store, name, String(count)], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+
 const benchOf = async (path: string): Promise<Bench> => ({
   store: await openFileStore({ root: path }),
   prefix: "",
@@ -65,12 +75,13 @@ const benchOf = async (path: string): Promise<Bench> => ({
 describe("other processes", { timeout: 120_000 }, () => {
   it("race to create: each key is won once, and holds the winner's bytes", async () => {
     const store = join(root, "race");
-    const run = (name: string) =>
-      promisify(execFile)(process.execPath, ["--input-type=module", "-e", CHILD, driver, store, name, "150"]);
-    const outputs = await Promise.all(["1", "2", "3", "4"].map(run));
+    const children = ["1", "2", "3", "4"].map((name) => start(store, name, 150));
+    await Promise.all(children.map((child) => once(child.stdout, "data")));
+    const outputs = children.map((child) => text(child.stdout));
+    for (const child of children) child.stdin.write("go");
     const winners = new Map<string, string>();
-    for (const { stdout } of outputs) {
-      for (const line of stdout.trim().split("\n")) {
+    for (const output of outputs) {
+      for (const line of (await output).trim().split("\n")) {
         const [key = "", name = ""] = line.split(" ");
         if (name === "-") continue;
         expect(winners.has(key), `${key} was won twice`).toBe(false);
@@ -84,7 +95,8 @@ describe("other processes", { timeout: 120_000 }, () => {
 
   it("may be killed: what was acknowledged is whole, and nothing else is visible", async () => {
     const store = join(root, "killed");
-    const child = spawn(process.execPath, ["--input-type=module", "-e", CHILD, driver, store, "7", "100000"]);
+    const child = start(store, "7", 100_000);
+    child.stdin.write("go");
     let said = "";
     for await (const chunk of child.stdout) {
       said += String(chunk);
