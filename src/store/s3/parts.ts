@@ -1,0 +1,109 @@
+/** A body taken into memory under the process's allowance: whole, or part by part, and never longer or shorter than announced. */
+import type { Budget } from "../../core/budget.ts";
+import { crc32c } from "../../core/crc32c.ts";
+import type { ByteStream } from "../../core/object.ts";
+import { checksum, cut } from "../fit.ts";
+import type { PutOptions } from "../store.ts";
+
+export interface Part {
+  /** From 1. */
+  readonly number: number;
+  readonly bytes: Buffer;
+  readonly crc32c: number;
+  /** CRC32C of the body up to and with this part. */
+  readonly crc32cSoFar: number;
+  /** Gives the memory back; whoever receives the part owes it. */
+  readonly release: () => void;
+}
+
+export type Announced = Pick<PutOptions, "sizeBytes" | "crc32c" | "signal">;
+
+/**
+ * Parts of `partBytes`, the last one smaller. The last part is given out only after the body has ended where it should and its
+ * CRC32C is the one announced: until then nothing that was sent can become an object. An empty body is one empty part.
+ */
+export async function* partsOf(
+  key: string,
+  body: ByteStream,
+  announced: Announced,
+  partBytes: number,
+  budget: Budget,
+): AsyncGenerator<Part> {
+  const { sizeBytes, signal } = announced;
+  const parts = new PartBuffer(sizeBytes, partBytes, budget, signal);
+  try {
+    let actualBytes = 0;
+    await parts.begin();
+    for await (const chunk of body) {
+      signal.throwIfAborted();
+      actualBytes += chunk.length;
+      if (actualBytes > sizeBytes) throw cut(key, actualBytes, sizeBytes);
+      for (let rest = parts.fill(chunk); rest.length > 0; rest = parts.fill(rest)) {
+        yield parts.take();
+        await parts.begin();
+      }
+    }
+    signal.throwIfAborted();
+    if (actualBytes !== sizeBytes) throw cut(key, actualBytes, sizeBytes);
+    const last = parts.take();
+    if (announced.crc32c !== undefined && announced.crc32c !== last.crc32cSoFar) {
+      last.release();
+      throw checksum(key, "the body differs from the CRC32C announced for it");
+    }
+    yield last;
+  } finally {
+    parts.drop();
+  }
+}
+
+class PartBuffer {
+  readonly #sizeBytes: number;
+  readonly #partBytes: number;
+  readonly #budget: Budget;
+  readonly #signal: AbortSignal;
+  #number = 0;
+  #bytes = Buffer.alloc(0);
+  #filled = 0;
+  #crc = 0;
+  #crcSoFar = 0;
+  #release: (() => void) | undefined;
+
+  constructor(sizeBytes: number, partBytes: number, budget: Budget, signal: AbortSignal) {
+    this.#sizeBytes = sizeBytes;
+    this.#partBytes = partBytes;
+    this.#budget = budget;
+    this.#signal = signal;
+  }
+
+  async begin(): Promise<void> {
+    const wanted = Math.min(this.#partBytes, this.#sizeBytes - this.#number * this.#partBytes);
+    this.#release = await this.#budget.take(wanted, this.#signal);
+    this.#bytes = Buffer.allocUnsafeSlow(wanted);
+    this.#filled = 0;
+    this.#crc = 0;
+    this.#number++;
+  }
+
+  /** Copies (callers wipe their chunks) and returns what did not fit. */
+  fill(chunk: Uint8Array): Uint8Array {
+    const fitting = chunk.subarray(0, this.#bytes.length - this.#filled);
+    this.#bytes.set(fitting, this.#filled);
+    this.#filled += fitting.length;
+    this.#crc = crc32c(fitting, this.#crc);
+    this.#crcSoFar = crc32c(fitting, this.#crcSoFar);
+    return chunk.subarray(fitting.length);
+  }
+
+  take(): Part {
+    const release = this.#release ?? (() => {});
+    this.#release = undefined;
+    const part = { number: this.#number, bytes: this.#bytes, crc32c: this.#crc, crc32cSoFar: this.#crcSoFar, release };
+    this.#bytes = Buffer.alloc(0);
+    return part;
+  }
+
+  drop(): void {
+    this.#release?.();
+    this.#release = undefined;
+  }
+}
