@@ -88,6 +88,14 @@ function readSecretFile(path: string): string {
   }
 }
 
+/**
+ * The AWS SDK warns every process on Node 20 of what its versions from 2027 on will need. The lockfile decides which version runs
+ * here, so the warning would tell operators nothing they can act on. Set AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED=false to see it.
+ */
+export function quietSdk(): void {
+  process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] ??= "true";
+}
+
 /** What a worker process is started with: this process's own environment, and what it is to do. */
 export const childEnvironment = (added: Readonly<Record<string, string>>): NodeJS.ProcessEnv => ({
   ...process.env,

@@ -74,7 +74,8 @@ class Rate {
     this.#before = { ms, objects, bytes };
     if (!before) return;
     const seconds = (ms - before.ms) / 1000;
-    this.objects += RATE_WEIGHT * ((objects - before.objects) / seconds - this.objects);
-    this.bytes += RATE_WEIGHT * ((bytes - before.bytes) / seconds - this.bytes);
+    const weight = this.objects === 0 ? 1 : RATE_WEIGHT;
+    this.objects += weight * ((objects - before.objects) / seconds - this.objects);
+    this.bytes += weight * ((bytes - before.bytes) / seconds - this.bytes);
   }
 }

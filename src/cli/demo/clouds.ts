@@ -51,7 +51,7 @@ export async function openClouds(directory: string): Promise<Clouds> {
       url: `gs://${DESTINATION_BUCKET}/`,
       endpoint: gcs.url,
       anonymous: true,
-      kms: { endpoint: gcpKms.url, grpcEndpoint: gcpKms.grpcUrl, transport: "rest", anonymous: true },
+      kms: { endpoint: gcpKms.url, anonymous: true },
     },
     keys: {
       wrapWith: `gcp-kms://${destinationKey}`,

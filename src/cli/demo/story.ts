@@ -67,7 +67,7 @@ export function tell(say: (text: string) => void, ending: Ending, clouds: Clouds
   say("");
   say(
     opened.mismatched.length === 0
-      ? "Nothing was lost, and nothing was opened on the way."
+      ? "Nothing was lost, and no sealed object was opened on the way."
       : "Something is wrong: see above.",
   );
 }
