@@ -61,7 +61,8 @@ async function operate(
 
 function refuse(refusal: S3Refusal, request: PocketRequest, requestId: string): Answer {
   if (refusal.status === 304) return { status: 304, headers: { ...refusal.headers } };
-  const details = Object.entries(refusal.elements).map(([name, text]) => element(name, text));
+  // Lines stay lines here: what was signed is read by people.
+  const details = Object.entries(refusal.elements).map(([name, text]) => element(name, text).replaceAll("&#xa;", "\n"));
   const body =
     `<?xml version="1.0" encoding="UTF-8"?>\n<Error>${element("Code", refusal.code)}${element("Message", refusal.message)}` +
     `${details.join("")}${element("Resource", request.path)}${element("RequestId", requestId)}` +

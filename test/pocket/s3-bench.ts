@@ -86,7 +86,8 @@ export function raw(pocket: PocketS3, request: RawRequest): Promise<RawAnswer> {
   const [names, accessKeyId] = [Object.keys(headers).sort().join(";"), request.accessKeyId ?? "pocket"];
   const authorization = `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${signed.scope}, SignedHeaders=${names}, Signature=${signed.signature}`;
   const body = Buffer.from(typeof request.body === "function" ? request.body(signed) : fixed);
-  const length = method === "GET" || method === "HEAD" ? {} : { "content-length": String(body.length) };
+  const unmeasured = method === "GET" || method === "HEAD" || request.unsigned?.["transfer-encoding"] !== undefined;
+  const length = unmeasured ? {} : { "content-length": String(body.length) };
   return exchange(url, method, request.path, { ...length, ...headers, ...request.unsigned, authorization }, body);
 }
 

@@ -15,6 +15,7 @@ import {
   GetObjectTaggingCommand,
   HeadBucketCommand,
   HeadObjectCommand,
+  type HeadObjectCommandInput,
   ListBucketsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
@@ -33,11 +34,11 @@ beforeAll(async () => {
 });
 afterAll(() => bench.close());
 
-const put = (Key: string, Body: PutObjectCommandInput["Body"], input: Partial<PutObjectCommandInput> = {}) =>
+const put = (Key: string, Body: string | Buffer | Readable, input: Partial<PutObjectCommandInput> = {}) =>
   bench.client.send(new PutObjectCommand({ Bucket: "plain", Key, Body, ...input }));
 const get = (Key: string, input: Partial<GetObjectCommandInput> = {}) =>
   bench.client.send(new GetObjectCommand({ Bucket: "plain", Key, ...input }));
-const head = (Key: string, input: Partial<GetObjectCommandInput> = {}) =>
+const head = (Key: string, input: Partial<HeadObjectCommandInput> = {}) =>
   bench.client.send(new HeadObjectCommand({ Bucket: "plain", Key, ...input }));
 async function bytes(Key: string, input: Partial<GetObjectCommandInput> = {}): Promise<Buffer> {
   return Buffer.from((await (await get(Key, input)).Body?.transformToByteArray()) ?? []);
