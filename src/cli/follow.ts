@@ -17,7 +17,7 @@ export const FLEET_OPTIONS = {
   stall: {
     type: "string",
     value: "MS",
-    means: "silence after which a dead worker's page is given to another (default 30000)",
+    means: "silence after which a dead worker's page is given to another (default 90000)",
   },
   stats: {
     type: "string",

@@ -1,5 +1,5 @@
 /** The frame around every verb: command line in, exit code out. No decisions about objects are made here. */
-import type { EventEmitter } from "node:events";
+import { type EventEmitter, setMaxListeners } from "node:events";
 import { type Environment, readEnvironment } from "../config.ts";
 import { asSealiftError, CODES, type ExitCode, type SealiftError } from "../core/error.ts";
 import type { Log } from "../core/log.ts";
@@ -110,6 +110,8 @@ async function runCommand(
   stage: Stage,
 ): Promise<ExitCode> {
   const abort = new AbortController();
+  // Every request in flight listens to it.
+  setMaxListeners(0, abort.signal);
   let interrupts = 0;
   const onInterrupt = () => {
     if (++interrupts > 1) stage.exit(130);

@@ -1,7 +1,6 @@
 /** Four pocket clouds on 127.0.0.1 and the job that moves a bucket between them. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import { startPocketAwsKms } from "../../pocket/awskms.ts";
 import { startPocketGcpKms } from "../../pocket/gcpkms.ts";
 import { startPocketGcs } from "../../pocket/gcs.ts";
@@ -20,7 +19,7 @@ export interface Clouds {
   readonly gcpKms: PocketServer;
   readonly sourceKey: string;
   readonly destinationKey: string;
-  /** As written to the job file. */
+  /** As a job file would state it. */
   readonly job: object;
   close(): Promise<void>;
 }
@@ -74,8 +73,4 @@ async function writeCredentials(directory: string): Promise<Record<string, strin
     references[name] = `file:${path}`;
   }
   return references;
-}
-
-export async function writeJob(path: string, job: object): Promise<void> {
-  await writeFile(path, stringify(job), { mode: 0o600 });
 }

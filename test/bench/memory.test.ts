@@ -1,0 +1,175 @@
+/**
+ * How much memory a worker takes for one large object, and how much CPU a GiB. Not a timed test: it fails only when the memory is
+ * over the promise. Writes what it measured to docs/benchmarks.md.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cpus, release, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { openClouds, type Clouds } from "../../src/cli/demo/clouds.ts";
+import { openKms, openStore } from "../../src/compose.ts";
+import { parseJob } from "../../src/config/job.ts";
+import { keyUri } from "../../src/core/key.ts";
+import { withWrapped } from "../../src/envelope/envelope.ts";
+import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { Ledger } from "../../src/ledger/ledger.ts";
+import { newMigrationId, startMigration } from "../../src/pipeline/control.ts";
+import { type PrivateRedis, startPrivateRedis } from "../../src/pipeline/private.ts";
+import { connectRedis } from "../../src/pipeline/redis.ts";
+import { migrationStatus } from "../../src/pipeline/status.ts";
+import { openFileStore } from "../../src/store/file.ts";
+
+const GIB = 1024 ** 3;
+const OBJECT_BYTES = 2 * GIB;
+const RSS_BYTES_MAX = 300 * 1024 ** 2;
+const signal = new AbortController().signal;
+const silent = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
+
+interface Measured {
+  readonly what: string;
+  readonly outcome: string;
+  readonly rssBytes: number;
+  readonly cpuSeconds: number;
+  readonly wallSeconds: number;
+}
+
+let directory: string;
+let clouds: Clouds;
+let redis: PrivateRedis;
+const measured: Measured[] = [];
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "sealift-bench-"));
+  clouds = await openClouds(join(directory, "secrets"));
+  redis = await startPrivateRedis(join(directory, "state"));
+});
+
+afterAll(async () => {
+  if (measured.length > 0) await writeFile(new URL("../../docs/benchmarks.md", import.meta.url), page(measured));
+  await clouds.close();
+  await redis.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function* chunks(sizeBytes: number): AsyncGenerator<Uint8Array> {
+  const chunk = randomBytes(1024 * 1024);
+  for (let left = sizeBytes; left > 0; left -= chunk.length) yield chunk.subarray(0, Math.min(left, chunk.length));
+}
+
+async function put(key: string, isSealed: boolean): Promise<void> {
+  const job = parseJob(JSON.stringify(clouds.job), "bench");
+  const { store } = await openStore(job.source);
+  const kms = await openKms("aws-kms", { access: job.source.kms ?? {} });
+  const uri = keyUri(`aws-kms://${clouds.sourceKey}`);
+  const { seal, dataKey } = s3ecV2.fresh(new Map([["tenant", "a"]]), uri);
+  const whole = withWrapped(seal, await kms.wrap(uri, dataKey, seal.context, signal));
+  const body = isSealed ? s3ecV2.seal(chunks(OBJECT_BYTES - 16), whole, dataKey) : chunks(OBJECT_BYTES);
+  const metadata = isSealed ? s3ecV2.write(whole).metadata : new Map<string, string>();
+  await store.put(key, body, { sizeBytes: OBJECT_BYTES, attributes: { metadata }, condition: "absent", signal });
+  await Promise.all([store.close(), kms.close()]);
+}
+
+async function move(what: string, prefix: string): Promise<Measured> {
+  const template = clouds.job as { source: { url: string }; destination: { url: string } };
+  const source = { ...template.source, url: `${template.source.url}${prefix}/` };
+  const destination = { ...template.destination, url: `${template.destination.url}${prefix}/` };
+  const job = parseJob(JSON.stringify({ ...template, source, destination }), "bench");
+  const ledger = new Ledger(await openFileStore({ root: join(directory, "ledger") }));
+  const connection = connectRedis(redis.address);
+  const control = { ledger, redis: connection, log: silent, by: "bench", now: () => new Date(), signal };
+  const mid = newMigrationId(new Date());
+  const workers = (["list", "copy"] as const).map(launch);
+  const copier = workers[1] as ChildProcess;
+  try {
+    await sleep(3000);
+    const before = await usage(copier);
+    const startedMs = Date.now();
+    await startMigration(control, mid, job, `${prefix}/`);
+    for (;;) {
+      const { result } = await migrationStatus({ ledger, redis: connection, signal }, mid);
+      if (result) {
+        const after = await usage(copier);
+        const outcome =
+          result.counts.rewrapped === 1 ? "rewrapped" : result.counts.resealed === 1 ? "resealed" : "neither";
+        const cpuSeconds = after.cpuSeconds - before.cpuSeconds;
+        return {
+          what,
+          outcome,
+          rssBytes: after.peakRssBytes,
+          cpuSeconds,
+          wallSeconds: (Date.now() - startedMs) / 1000,
+        };
+      }
+      await sleep(50);
+    }
+  } finally {
+    connection.disconnect();
+    for (const worker of workers) worker.kill("SIGKILL");
+  }
+}
+
+function launch(kind: "list" | "copy"): ChildProcess {
+  const env = {
+    ...process.env,
+    SEALIFT_LEDGER: `file://${join(directory, "ledger")}`,
+    SEALIFT_REDIS: redis.address,
+    SEALIFT_STATE_DIR: join(directory, "state"),
+    SEALIFT_STALL: "10000",
+    SEALIFT_LOG_LEVEL: "warn",
+  };
+  const entry = new URL(`../../dist/workers/${kind}.js`, import.meta.url).pathname;
+  return spawn(process.execPath, [entry], { env, stdio: ["ignore", "ignore", "inherit"] });
+}
+
+/** From the operating system: peak resident memory, and CPU of all threads. */
+async function usage({ pid }: ChildProcess): Promise<{ peakRssBytes: number; cpuSeconds: number }> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const ticks = Number(fields[11]) + Number(fields[12]);
+  return { peakRssBytes: Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) * 1024, cpuSeconds: ticks / 100 };
+}
+
+const mib = (bytes: number): string => (bytes / 1024 ** 2).toFixed(0);
+
+function page(rows: readonly Measured[]): string {
+  const [cpu] = cpus();
+  return [
+    "# Benchmarks",
+    "",
+    "Written by `npm run bench`; no number here is typed by hand. Absolute times are those of one machine on one day, and noisy: the",
+    "pocket clouds run on the same processors as the worker.",
+    "",
+    `Machine: ${cpus().length} x ${cpu?.model.trim() || "unknown processor"}, ${(totalmem() / GIB).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}. ${new Date().toISOString().slice(0, 10)}.`,
+    "",
+    "## One object of 2 GiB, pocket S3 to pocket GCS, one copy worker",
+    "",
+    `Memory is the peak resident size of the worker process over its whole life (VmHWM); the promise is below ${mib(RSS_BYTES_MAX)} MiB.`,
+    "",
+    "| object | outcome | peak RSS, MiB | CPU seconds a GiB | wall seconds |",
+    "| --- | --- | ---: | ---: | ---: |",
+    ...rows.map(
+      (row) =>
+        `| ${row.what} | ${row.outcome} | ${mib(row.rssBytes)} | ${((row.cpuSeconds / OBJECT_BYTES) * GIB).toFixed(2)} | ${row.wallSeconds.toFixed(1)} |`,
+    ),
+    "",
+  ].join("\n");
+}
+
+const CASES = [
+  { what: "sealed, format V2 GCM", prefix: "sealed", isSealed: true, outcome: "rewrapped" },
+  { what: "no envelope, SSE-S3", prefix: "plain", isSealed: false, outcome: "resealed" },
+];
+
+for (const { what, prefix, isSealed, outcome } of CASES) {
+  it(`${what}: 2 GiB are ${outcome} in bounded memory`, { timeout: 600_000 }, async () => {
+    await put(`${prefix}/large.bin`, isSealed);
+    const row = await move(what, prefix);
+    measured.push(row);
+    expect(row.outcome).toBe(outcome);
+    expect(row.rssBytes).toBeLessThan(RSS_BYTES_MAX);
+  });
+}
