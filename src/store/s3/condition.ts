@@ -44,18 +44,20 @@ export async function sendConditional(
   throw refusedWrite(connection, refusal, request, key, condition);
 }
 
-function refusedWrite(
+/** Complete can fail after its status was sent, and then says so in words only. */
+export function refusedWrite(
   connection: Connection,
   refusal: Refusal,
   { method }: S3Request,
   key: string,
   condition: PutOptions["condition"],
 ): SealiftError {
-  if (refusal.status === 412 && condition === "absent") {
+  const failed = refusal.status === 412 || refusal.code === "PreconditionFailed";
+  if (failed && condition === "absent") {
     return new SealiftError("STORE_EXISTS", "an object stands there already", { object: key });
   }
   const gone = refusal.status === 404 && (refusal.code === "NoSuchKey" || refusal.code === "");
-  if (typeof condition !== "string" && (refusal.status === 412 || gone)) return changed(key);
+  if (typeof condition !== "string" && (failed || gone)) return changed(key);
   return connection.error(refusal, method, key);
 }
 

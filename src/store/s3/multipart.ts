@@ -7,7 +7,7 @@ import { crc32cText } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import { childText, parseXml } from "../../wire/xml.ts";
 import type { PutOptions } from "../store.ts";
-import { type Bucket, proveArrival, sendConditional } from "./condition.ts";
+import { type Bucket, proveArrival, refusedWrite, sendConditional } from "./condition.ts";
 import type { S3Request } from "./connection.ts";
 import { unquoted } from "./head.ts";
 import type { Part } from "./parts.ts";
@@ -116,7 +116,8 @@ export class Multipart {
     // The status is sent before the work is done: a failure can follow it.
     const refusal = parseRefusal(text);
     if (refusal !== undefined) {
-      throw this.#bucket.connection.error({ status: 200, ...refusal }, "POST", this.#key);
+      const said = { status: response.status, ...refusal };
+      throw refusedWrite(this.#bucket.connection, said, request, this.#key, this.#put.condition);
     }
     const root = parseXml(text);
     if (root.name !== "CompleteMultipartUploadResult") throw this.#error(`<${root.name}> to Complete`);
