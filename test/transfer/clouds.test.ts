@@ -14,7 +14,8 @@ import { type PocketGcpKms, startPocketGcpKms } from "../../src/pocket/gcpkms.ts
 import { copyObject } from "../../src/transfer/copy.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
 import { verifyObject } from "../../src/transfer/verify.ts";
-import { bytesOf, collect, errorOf, Harbour, headOf, type KeyRing, makeKeyRing, NEVER, rulesOf } from "./harness.ts";
+import { bytesOf, collect, errorOf, Harbour, headOf, type KeyRing, makeKeyRing, rulesOf } from "./harness.ts";
+import { NEVER } from "./wayward.ts";
 
 const CREDENTIALS = { accessKeyId: "pocket", secretAccessKey: "pocket-secret" };
 let ring: KeyRing;

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { crc32c } from "../../src/core/crc32c.ts";
 import { Passage } from "../../src/transfer/passage.ts";
 import { peek } from "../../src/transfer/recognise.ts";
-import { collect, errorOf, failing } from "./harness.ts";
+import { collect, errorOf } from "./harness.ts";
+import { failing } from "./wayward.ts";
 
 async function* pieces(chunks: readonly Uint8Array[]) {
   yield* chunks;

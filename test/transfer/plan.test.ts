@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { asSealiftError, SealiftError } from "../../src/core/error.ts";
 import type { ObjectHead } from "../../src/core/object.ts";
 import type { StoreTraits } from "../../src/store/store.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
+import { destinationAttributes } from "../../src/transfer/attributes.ts";
 import { copyObject } from "../../src/transfer/copy.ts";
 import { planObject } from "../../src/transfer/plan.ts";
 import type { Rules } from "../../src/transfer/shores.ts";
-import { Harbour, headOf, type KeyRing, makeKeyRing, NEVER, NEW, OLD, OTHER, rulesOf } from "./harness.ts";
+import { Harbour, headOf, type KeyRing, makeKeyRing, NEW, OLD, OTHER, rulesOf } from "./harness.ts";
+import { NEVER } from "./wayward.ts";
 
 let ring: KeyRing;
 beforeAll(async () => {
@@ -144,6 +147,36 @@ describe("limits of the destination", () => {
     const fits = { metadata: new Map([["note", "x".repeat(900)]]) };
     await harbour.sealed("a", Buffer.from("text"), s3ecV2, { attributes: fits });
     expect(await planOf(harbour, "a")).toMatchObject({ action: "rewrap" });
+  });
+
+  it("on metadata are met once more when the wrapped key is there, before the put", async () => {
+    const harbour = new Harbour(ring, { destination: { traits: NARROW } });
+    let late = 0;
+    for (let sizeBytes = 1000; sizeBytes < 2000; sizeBytes += 8) {
+      const attributes = { metadata: new Map([["note", "x".repeat(sizeBytes)]]) };
+      const listed = await harbour.sealed(`a${sizeBytes}`, Buffer.from("text"), s3ecV2, { attributes });
+      if ((await planOf(harbour, listed.key)).action === "refuse") break;
+      const error = await copyObject(listed, harbour.shores(), rulesOf(), { verify: false, signal: NEVER }).catch(
+        asSealiftError,
+      );
+      if (!(error instanceof SealiftError)) continue;
+      expect(error.code).toBe("METADATA_UNFIT");
+      expect(harbour.destination.calls).not.toContain(`put ${listed.key}`);
+      late++;
+    }
+    expect(late).toBeGreaterThan(0);
+    expect(harbour.leaked()).toBe(0);
+    expect(harbour.source.openBodies).toBe(0);
+  });
+
+  it("a name that the envelope needs too is nobody's to lose", () => {
+    const source = { metadata: new Map([["x-amz-d", "the user's"]]) };
+    const beside = { owns: [], envelope: new Map([["x-amz-d", "ours"]]), sealed: true, stamp: new Map() };
+    const { traits } = new Harbour(ring).destination;
+    expect(() => destinationAttributes(source, beside, traits)).toThrow(/also the envelope's/);
+    expect(destinationAttributes(source, { ...beside, owns: ["x-amz-d"] }, traits).metadata.get("x-amz-d")).toBe(
+      "ours",
+    );
   });
 
   it("on single names and values are met too", async () => {

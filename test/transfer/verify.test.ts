@@ -6,18 +6,8 @@ import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { copyObject } from "../../src/transfer/copy.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
 import { verifyObject } from "../../src/transfer/verify.ts";
-import {
-  bytesOf,
-  collect,
-  errorOf,
-  failing,
-  Harbour,
-  headOf,
-  type KeyRing,
-  makeKeyRing,
-  NEVER,
-  rulesOf,
-} from "./harness.ts";
+import { bytesOf, collect, errorOf, Harbour, headOf, type KeyRing, makeKeyRing, rulesOf } from "./harness.ts";
+import { failing, NEVER } from "./wayward.ts";
 
 let ring: KeyRing;
 let harbour: Harbour;
