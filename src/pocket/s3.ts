@@ -84,9 +84,13 @@ async function send(
   headers["x-amz-request-id"] = requestId;
   headers["server"] = "AmazonS3";
   if (body === undefined || typeof body === "string") {
-    const bytes = Buffer.from(body ?? "");
-    if (status !== 204 && status !== 304 && request.method !== "HEAD") headers["content-length"] = bytes.length;
-    response.writeHead(status, headers).end(request.method === "HEAD" ? undefined : bytes);
+    const text = body ?? "";
+    if (status !== 204 && status !== 304 && request.method !== "HEAD")
+      headers["content-length"] = Buffer.byteLength(text);
+    response.writeHead(status, headers);
+    // Text goes out with the head in one write; a Buffer would cost a second.
+    if (text === "" || request.method === "HEAD") response.end();
+    else response.end(text);
     return;
   }
   response.writeHead(status, headers);

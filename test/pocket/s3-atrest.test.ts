@@ -53,6 +53,8 @@ describe("keys of S3 and of KMS", () => {
     expect(await head("kms")).toMatchObject({ BucketKeyEnabled: true, SSEKMSKeyId: expect.stringMatching(/^arn:/) });
     const bad = put("kms", "x", { ...kms, SSEKMSEncryptionContext: "no" });
     expect(await refusal(bad)).toMatchObject({ name: "InvalidArgument" });
+    await put("dsse", "x", { ...kms, ServerSideEncryption: "aws:kms:dsse" });
+    expect((await head("dsse")).BucketKeyEnabled).toBeUndefined();
     await put("defaulted", "x", { Bucket: "sealed" });
     expect(await head("defaulted", { Bucket: "sealed" })).toMatchObject({
       ServerSideEncryption: "aws:kms",

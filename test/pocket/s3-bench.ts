@@ -50,6 +50,8 @@ export interface RawRequest {
   readonly accessKeyId?: string;
   readonly region?: string;
   readonly timeMs?: number;
+  /** Of the credential's scope, where it is not the request's. */
+  readonly day?: string;
   /** Sent, but left out of the signature. */
   readonly unsigned?: Record<string, string>;
 }
@@ -102,7 +104,7 @@ function sign(
   const names = Object.keys(headers).sort();
   const lines = names.map((name) => `${name}:${(headers[name] ?? "").trim().replace(/ +/g, " ")}\n`).join("");
   const canonical = [method, path, query.split("&").sort().join("&"), lines, names.join(";"), payload].join("\n");
-  const scope = `${time.slice(0, 8)}/${request.region ?? "us-east-1"}/s3/aws4_request`;
+  const scope = `${request.day ?? time.slice(0, 8)}/${request.region ?? "us-east-1"}/s3/aws4_request`;
   const toSign = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256(Buffer.from(canonical, "latin1"))}`;
   const key = scope.split("/").reduce<Buffer | string>(hmac, `AWS4${request.secret ?? "pocket-secret"}`) as Buffer;
   return { signature: hmac(key, toSign).toString("hex"), scope, time, key };

@@ -17,7 +17,7 @@ import {
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { crc32c, crc32cText } from "../../src/core/crc32c.ts";
-import { refusal, type S3Bench, sample, sha256, startBench } from "./s3-bench.ts";
+import { raw, refusal, type S3Bench, sample, sha256, startBench } from "./s3-bench.ts";
 
 const MIB = 1024 * 1024;
 const body = sample(11 * MIB);
@@ -118,6 +118,11 @@ describe("multipart uploads", () => {
     expect(await refusal(begin("x", { ChecksumAlgorithm: "SHA256", ChecksumType: "FULL_OBJECT" }))).toMatchObject({
       name: "InvalidRequest",
     });
+    const other = await begin("composite", { ChecksumAlgorithm: "SHA256" });
+    const mixed = part("composite", other, 1, pieces[2] as Buffer, { ChecksumAlgorithm: "CRC32C" });
+    expect(await refusal(mixed)).toEqual({ name: "InvalidRequest", status: 400 });
+    const path = `/plain/composite?partNumber=1&uploadId=${other}`;
+    expect(await raw(bench.pocket, { method: "PUT", path, body: "x" })).toMatchObject({ code: "InvalidRequest" });
   });
 
   it("refuse parts that are small, out of order, unknown or misnamed, and stay open", async () => {
@@ -127,6 +132,7 @@ describe("multipart uploads", () => {
     const attempt = async (parts: CompletedPart[]) => (await refusal(complete("bad", id, parts))).name;
     expect(await attempt([three, { ...one, PartNumber: 4 }])).toBe("InvalidPart");
     expect(await attempt([two, one])).toBe("InvalidPartOrder");
+    expect(await attempt([one, one])).toBe("InvalidPartOrder");
     expect(await attempt([one, { ...two, ETag: '"00000000000000000000000000000000"' }])).toBe("InvalidPart");
     const small = await part("bad", id, 1, pieces[2] as Buffer);
     expect(await attempt([small, three])).toBe("EntityTooSmall");

@@ -56,6 +56,7 @@ describe("signatures", () => {
       expect(await code({ path: "/plain/x", timeMs })).toBe("403 RequestTimeTooSkewed");
     }
     expect(await code({ path: "/plain/x", timeMs: Date.now() - 14 * 60_000 })).toBe("404 NoSuchKey");
+    expect(await code({ path: "/plain/x", day: "20200101" })).toBe("403 SignatureDoesNotMatch");
   });
 
   it("may stand in the query, until they expire", async () => {
@@ -80,6 +81,7 @@ describe("signatures", () => {
     const get = (path: string) => exchange(url, "GET", path, { host: url.host });
     expect((await get(presign(30))).body.toString()).toBe("body");
     expect(await get(presign(61))).toMatchObject({ status: 403, code: "AccessDenied" });
+    expect(await get(presign(-16 * 60))).toMatchObject({ status: 403, code: "AccessDenied" });
     expect((await get(presign(30).replace(/.$/, (c) => (c === "0" ? "1" : "0")))).code).toBe("SignatureDoesNotMatch");
   });
 
@@ -284,6 +286,18 @@ describe("chunked bodies", () => {
 });
 
 describe("bodies", () => {
+  it("are promised by one checksum, and by the one announced", async () => {
+    const sum = { "x-amz-checksum-crc32c": crc32cText(crc32c(Buffer.from("x"))) };
+    const attempt = async (headers: Record<string, string>) => (await put("/plain/k", "x", { headers })).code;
+    expect(await attempt(sum)).toBeUndefined();
+    expect(await attempt({ ...sum, "x-amz-checksum-crc32": "jNzIow==" })).toBe("InvalidRequest");
+    expect(await attempt({ ...sum, "x-amz-sdk-checksum-algorithm": "CRC32C" })).toBeUndefined();
+    expect(await attempt({ ...sum, "x-amz-sdk-checksum-algorithm": "SHA256" })).toBe("InvalidRequest");
+    expect(await attempt({ "x-amz-sdk-checksum-algorithm": "CRC32C" })).toBe("InvalidRequest");
+    expect(await attempt({ "x-amz-checksum-crc64nvme": "AAAAAAAAAAA=" })).toBe("NotImplemented");
+    expect(await attempt({ "x-amz-checksum-md4": "AAAA" })).toBe("InvalidRequest");
+  });
+
   it("need a length", async () => {
     const request = { method: "PUT", path: "/plain/k", body: "x", unsigned: { "transfer-encoding": "chunked" } };
     expect(await code(request)).toBe("411 MissingContentLength");

@@ -17,6 +17,7 @@ import {
   HeadObjectCommand,
   type HeadObjectCommandInput,
   ListBucketsCommand,
+  ListObjectVersionsCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
   type PutObjectCommandInput,
@@ -273,6 +274,8 @@ describe("versions", () => {
     await turn("Suspended");
     expect(await put("k", "after", { Bucket })).toMatchObject({ VersionId: "null" });
     expect(await bytes("k", { Bucket, VersionId: "null" })).toEqual(Buffer.from("after"));
+    const { Versions } = await bench.client.send(new ListObjectVersionsCommand({ Bucket }));
+    expect(Versions?.map(({ VersionId }) => VersionId === "null")).toEqual([true, false]);
   });
 });
 
@@ -281,13 +284,21 @@ describe("copies", () => {
     bench.client.send(new CopyObjectCommand({ Bucket: "plain", Key, CopySource, ...input }));
 
   it("take metadata along or replace it", async () => {
-    await put("from/ä+b c", "body", { Metadata: { a: "1" }, ContentType: "text/x", Tagging: "t=1" });
+    const set = { Metadata: { a: "1" }, ContentType: "text/x", Tagging: "t=1", StorageClass: "STANDARD_IA" } as const;
+    await put("from/ä+b c", "body", set);
     const result = await copy("to", `plain/${encodeURIComponent("from/ä+b c")}`);
     expect(result.CopyObjectResult).toMatchObject({ ETag: `"${md5("body")}"` });
     expect(await head("to")).toMatchObject({ Metadata: { a: "1" }, ContentType: "text/x", TagCount: 1 });
     await copy("to", "plain/to", { MetadataDirective: "REPLACE", Metadata: { b: "2" } });
     expect(await head("to")).toMatchObject({ Metadata: { b: "2" }, ContentLength: 4 });
     expect(await bytes("to")).toEqual(Buffer.from("body"));
+    // The storage class is chosen anew, tags stay unless they are replaced.
+    expect((await head("to")).StorageClass).toBeUndefined();
+    expect((await head("to")).TagCount).toBe(1);
+    await copy("to", "plain/to", { MetadataDirective: "REPLACE", TaggingDirective: "REPLACE", Tagging: "x=1&y=2" });
+    expect((await head("to")).TagCount).toBe(2);
+    await put("cold", "x", { StorageClass: "GLACIER" });
+    expect(await refusal(copy("to", "plain/cold"))).toEqual({ name: "InvalidObjectState", status: 403 });
   });
 
   it("refuse what would change nothing, what is not there and what changed", async () => {
