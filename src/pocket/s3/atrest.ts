@@ -28,7 +28,7 @@ const OWN = `${SSE}-customer`;
 export const SOURCE_KEY = "x-amz-copy-source-server-side-encryption-customer";
 
 /** The SSE-C key of a request, whole and consistent, or undefined. */
-export function customerKey(headers: IncomingHttpHeaders, prefix = OWN): CustomerKey | undefined {
+function customerKey(headers: IncomingHttpHeaders, prefix = OWN): CustomerKey | undefined {
   const [algorithm, text, md5] = ["algorithm", "key", "key-md5"].map((part) => headers[`${prefix}-${part}`]);
   if (algorithm === undefined && text === undefined && md5 === undefined) return undefined;
   if (algorithm !== "AES256") {

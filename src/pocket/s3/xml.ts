@@ -7,10 +7,10 @@ const NAMED: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", qu
 // oxlint-disable-next-line no-control-regex -- control characters are legal in S3 keys
 const SPECIAL = /[&<>"\u0000-\u001f\u007f]/g;
 
-export const escapeXml = (text: string): string =>
+const escapeXml = (text: string): string =>
   SPECIAL.test(text) ? text.replace(SPECIAL, (c) => ENTITIES[c] ?? `&#x${c.charCodeAt(0).toString(16)};`) : text;
 
-export const unescapeXml = (text: string): string =>
+const unescapeXml = (text: string): string =>
   text.replace(/&(?:#x([0-9a-fA-F]{1,6})|#(\d{1,7})|(\w+));/g, (whole, hex?: string, dec?: string, name?: string) => {
     if (name !== undefined) return NAMED[name] ?? whole;
     const point = hex === undefined ? Number(dec) : Number.parseInt(hex, 16);
