@@ -30,10 +30,13 @@ export const run: Command = {
   run: async (invocation) => {
     const job = await readJob(invocation.positionals[0]);
     const session = await openSessionWithRedis(invocation);
+    const detached = { leaveRedis: false };
     try {
-      return await runJob(invocation, session, job);
+      const code = await runJob(invocation, session, job);
+      detached.leaveRedis = invocation.flags.is("detach");
+      return code;
     } finally {
-      await session.close();
+      await session.close(detached);
     }
   },
 };
@@ -49,7 +52,7 @@ async function runJob(invocation: Invocation, session: WithRedis, job: Job): Pro
   // The first line on stdout is the id, so that a script can keep it whatever happens next.
   if (!json) output.line(mid);
   if (flags.is("detach")) {
-    await detach(invocation, session.redis, mid);
+    await detach(invocation, mid);
     if (json) output.json({ id: mid, state: "Running" });
     return 0;
   }
@@ -85,14 +88,15 @@ export const statusJson = (status: MigrationStatus) => ({
 });
 
 /** A background `resume` in a session of its own; what it says goes to a log beside the ledger. */
-async function detach(invocation: Invocation, redis: string, mid: string): Promise<void> {
+async function detach(invocation: Invocation, mid: string): Promise<void> {
   const { environment, flags, log } = invocation;
   const directory = join(environment.stateDirectory, "logs");
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, `${mid}.log`);
   const sink = await open(path, "a", 0o600);
   const args = [process.argv[1] ?? "", "resume", mid, "--workers", flags.text("workers") ?? "2"];
-  const env = childEnvironment(workerEnvironment(invocation, redis));
+  const named = flags.text("redis") ?? environment.redisUrl;
+  const env = childEnvironment(workerEnvironment(invocation, named));
   const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", sink.fd, sink.fd], env });
   await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
   child.unref();

@@ -31,7 +31,8 @@ export const STATE_OPTIONS: Options = {
 export interface Session {
   readonly control: Control;
   readonly redis: RedisAddress | undefined;
-  close(): Promise<void>;
+  /** `leaveRedis`: somebody else has taken over the private Redis and stops it. */
+  close(options?: { readonly leaveRedis: boolean }): Promise<void>;
 }
 
 export function ledgerShore({ flags, environment }: Pick<Invocation, "flags" | "environment">): Shore {
@@ -48,8 +49,11 @@ export function ledgerShore({ flags, environment }: Pick<Invocation, "flags" | "
   };
 }
 
-/** As an environment for worker processes: no secret travels on a command line. */
-export function workerEnvironment(invocation: Invocation, redis: RedisAddress): Record<string, string> {
+/**
+ * As an environment for worker processes: no secret travels on a command line. Without `redis`, the process finds or starts the
+ * private one and stops it when nobody uses it any more.
+ */
+export function workerEnvironment(invocation: Invocation, redis: RedisAddress | undefined): Record<string, string> {
   const { flags, environment } = invocation;
   const shore = ledgerShore(invocation);
   const variables: Record<string, string | undefined> = {
@@ -118,10 +122,10 @@ async function assemble(
       signal,
     },
     redis,
-    close: async () => {
+    close: async ({ leaveRedis } = { leaveRedis: false }) => {
       connection?.disconnect();
       await opened.close();
-      await stop();
+      if (!leaveRedis) await stop();
     },
   };
 }

@@ -39,11 +39,9 @@ export type {
   DoneRecord,
   EventRecord,
   MigrationState,
-  PageHeader,
   PlanRecord,
   Problem,
   ResultRecord,
-  RetryRecord,
   Shard,
 } from "./records.ts";
 

@@ -47,13 +47,13 @@ export async function startPrivateRedis(stateDirectory: string): Promise<Private
   if (Buffer.byteLength(socket) > SOCKET_PATH_MAX) {
     throw new SealiftError("PREFLIGHT_REDIS", `the state directory's path is too long for a unix socket: ${socket}`);
   }
-  if (await runningPrivateRedis(stateDirectory))
-    return { address: socket, directory, pid: undefined, stop: async () => undefined };
+  const stop = () => stopUnlessUsed(socket);
+  if (await runningPrivateRedis(stateDirectory)) return { address: socket, directory, pid: undefined, stop };
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   await rm(socket, { force: true });
   const pid = await launch(directory, socket);
-  return { address: socket, directory, pid, stop: () => stopUnlessUsed(socket) };
+  return { address: socket, directory, pid, stop };
 }
 
 async function launch(directory: string, socket: string): Promise<number> {
