@@ -126,7 +126,10 @@ export async function openKms(
   const { access, only, localDirectory } = settings;
   if (scheme === "local") {
     if (localDirectory === undefined) {
-      throw new SealiftError("JOB_INVALID", "local:// keys need keys.localDirectory (--key-directory), the directory they live in");
+      throw new SealiftError(
+        "JOB_INVALID",
+        "local:// keys need keys.localDirectory (--key-directory), the directory they live in",
+      );
     }
     const { openLocalKms } = await import("./kms/local.ts");
     return openLocalKms({ directory: localDirectory });

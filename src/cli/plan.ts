@@ -5,6 +5,7 @@ import { asSealiftError, type ExitCode } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { Plan } from "../core/plan.ts";
+import type { Neighbours } from "../transfer/divided.ts";
 import { planSource } from "../transfer/look.ts";
 import type { Rules, Shores } from "../transfer/shores.ts";
 import { countText, sizeText, table } from "./amounts.ts";
@@ -56,7 +57,9 @@ async function planJob(invocation: Invocation, job: Job, shores: Shores): Promis
   const classes = new Map<string, Class>();
   const notes = new Map<string, number>();
   let objects = 0;
-  for await (const { object, seen } of survey(shores, atOnce, objectsMax, signal, (one) => look(one, shores, rules))) {
+  for await (const { object, seen } of survey(shores, atOnce, objectsMax, signal, (one, beside) =>
+    look(one, beside, shores, rules, signal),
+  )) {
     addTo(classes, object, seen);
     for (const note of seen.notes) notes.set(note, (notes.get(note) ?? 0) + 1);
     objects++;
@@ -78,14 +81,17 @@ async function planJob(invocation: Invocation, job: Job, shores: Shores): Promis
 /** An object that cannot be looked at is a class of its own: it would fail in the run as well. */
 async function look(
   object: ListedObject,
+  neighbours: Neighbours,
   shores: Shores,
   rules: Rules,
+  signal: AbortSignal,
 ): Promise<Omit<Plan, "action"> & { readonly action: string }> {
   if (!rules.filter(object)) return { action: "filtered", envelope: "", notes: [] };
   try {
-    return await planSource(object, shores, rules, new AbortController().signal);
+    return await planSource(object, shores, rules, signal, neighbours);
   } catch (thrown) {
     const { code, message } = asSealiftError(thrown);
+    if (code === "INTERRUPTED") throw thrown;
     return { action: "unreadable", envelope: "unknown", code, reason: message, notes: [] };
   }
 }

@@ -8,6 +8,7 @@ import type { ListedObject } from "../core/object.ts";
 import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
 import type { DoneRecord, Page, Problem } from "../ledger/ledger.ts";
+import { neighboursIn } from "../transfer/divided.ts";
 import { copyPage } from "../transfer/page.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { finalizeJobId, isNewer, PAYLOAD_VERSION, type PageJob, pageJob, payload } from "./job.ts";
@@ -138,7 +139,8 @@ async function copyCarefully(
     if (suspect) await window.setCurrent(name, key);
   };
   const range = { after: page.header.after, until: page.objects.at(-1)?.key };
-  const limits = { objects: context.objects, signal: context.signal, onObject, serial: suspect };
+  const neighbours = neighboursIn(page.objects);
+  const limits = { objects: context.objects, signal: context.signal, onObject, serial: suspect, neighbours };
   const receipts = await copyPage(alive, range, work.shores, work.rules, limits);
   return [...receipts, ...[...dead].map(crashReceipt)];
 }

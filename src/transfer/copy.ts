@@ -10,6 +10,7 @@ import type { Receipt } from "../core/receipt.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
+import { type Neighbours, refuseDivided } from "./divided.ts";
 import { freshKey, handOver } from "./keys.ts";
 import { attributesOf, type Decision, type Move, planObject } from "./plan.ts";
 import { Passage } from "./passage.ts";
@@ -24,6 +25,8 @@ export interface CopyOptions {
   readonly signal: AbortSignal;
   /** Where a listing has said that nothing stands at the destination; else the destination is asked. Puts are create-only anyway. */
   readonly standing?: "absent" | undefined;
+  /** What a listing has said of the source; else it is asked. */
+  readonly neighbours?: Neighbours | undefined;
 }
 
 interface Task extends Crossing {
@@ -31,6 +34,7 @@ interface Task extends Crossing {
   /** The key at the destination. */
   readonly key: string;
   readonly verify: boolean;
+  readonly neighbours: Neighbours | undefined;
 }
 
 type Condition = "absent" | VersionPin;
@@ -43,8 +47,8 @@ export async function copyObject(
   options: CopyOptions,
 ): Promise<Receipt> {
   try {
-    const { signal, verify } = options;
-    const task = { listed, shores, rules, signal, verify, key: destinationKey(listed.key, shores) };
+    const { signal, verify, neighbours } = options;
+    const task = { listed, shores, rules, signal, verify, neighbours, key: destinationKey(listed.key, shores) };
     const standing = options.standing ? undefined : await shores.destination.head(task.key, signal);
     if (!standing) return await ship(task, "absent");
     return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
@@ -58,7 +62,7 @@ async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefi
   const { listed, shores, rules, signal } = task;
   const source = await sourceAsListed(listed, task);
   const start = await startOf(shores.source, source, shores.envelopes, signal);
-  const { plan, move } = accepted(planObject(source, start, shores, rules));
+  const { plan, move } = await decide(source, start, task);
   const same = await compareStanding({ source, move, standing }, task, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
@@ -68,19 +72,25 @@ async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefi
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
 }
 
+async function decide(head: ObjectHead, prefix: Uint8Array, task: Task): Promise<{ plan: Plan; move: Move }> {
+  const decision = accepted(planObject(head, prefix, task.shores, task.rules));
+  await refuseDivided(head.key, decision.move, task, task.neighbours);
+  return decision;
+}
+
 function accepted({ plan, move }: Decision): { plan: Plan; move: Move } {
   if (move) return { plan, move };
   throw new SealiftError(plan.code ?? "INTERNAL", plan.reason ?? "refused without a reason");
 }
 
 async function ship(task: Task, condition: Condition): Promise<Receipt> {
-  const { listed, shores, rules, signal } = task;
+  const { listed, shores, signal } = task;
   const opened = await shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
   let done = false;
   try {
     checkAsListed(opened.head, listed);
     const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
-    const { plan, move } = accepted(planObject(opened.head, peeked.prefix, shores, rules));
+    const { plan, move } = await decide(opened.head, peeked.prefix, task);
     const cargo = await load(move, opened.head, task);
     try {
       const source = new Passage(peeked.body, opened.head);

@@ -7,6 +7,7 @@ import { compareKeys, type KeyRange, type ListedObject } from "../core/object.ts
 import type { Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
 import { type CopyOptions, copyObject } from "./copy.ts";
+import { type Neighbours, neighboursIn } from "./divided.ts";
 import { interruptIf, retrying } from "./retry.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
 
@@ -19,6 +20,8 @@ export interface PageLimits {
   /** One object at a time, in page order. */
   readonly serial?: boolean | undefined;
   readonly random?: (() => number) | undefined;
+  /** What the page's listing says of the source; without it, `objects` are taken to be all of the page. */
+  readonly neighbours?: Neighbours | undefined;
 }
 
 interface PageRun extends Crossing {
@@ -26,6 +29,7 @@ interface PageRun extends Crossing {
   readonly standing: Standing;
   /** The first object that is taken: always verified where a sample is. */
   readonly first: ListedObject | undefined;
+  readonly neighbours: Neighbours | undefined;
 }
 
 /** Throws INTERRUPTED when stopped and what `onObject` throws; errors of objects are in their receipts. */
@@ -43,7 +47,8 @@ export async function copyPage(
   const kept = new Set(objects.filter(rules.filter));
   const standing = await listStanding([...kept], range, { shores, rules, signal });
   interruptIf(signal);
-  const run = { shores, rules, signal, limits, standing, first: [...kept][0] };
+  const neighbours = limits.neighbours ?? neighboursIn(objects);
+  const run = { shores, rules, signal, limits, standing, neighbours, first: [...kept][0] };
   const receipts = new Map<ListedObject, Receipt>();
   for (const object of objects) if (!kept.has(object)) receipts.set(object, emptyReceipt(object.key, "filtered"));
   await inLanes([...kept], limits.serial ? 1 : limits.objects.limit, async (object) => {
@@ -82,7 +87,7 @@ async function takeObject(object: ListedObject, run: PageRun): Promise<Receipt> 
     const tried = await retrying({ attempts, delayMs, signal, random: limits.random ?? Math.random }, (attempt) => {
       // After a first try the listing is out of date: the try itself may have written.
       const standing = attempt === 1 ? run.standing(object, shores) : undefined;
-      return copyObject(object, shores, rules, { verify, signal, standing });
+      return copyObject(object, shores, rules, { verify, signal, standing, neighbours: run.neighbours });
     });
     if ("error" in tried) return failure(object.key, tried.error, tried.attempts);
     return { ...tried.value, attempts: tried.attempts };

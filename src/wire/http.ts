@@ -68,6 +68,8 @@ export class HttpClient {
         headers: { ...request.headers },
         body: request.body ?? null,
         signal: request.signal,
+        // Without this undici closes the connection after every HEAD.
+        reset: false,
       });
       return respond(answer.statusCode, answer.headers, answer.body, this.origin);
     } catch (error) {

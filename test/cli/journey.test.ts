@@ -100,7 +100,7 @@ describe("a journey", { timeout: 120_000 }, () => {
     const { objects, classes, whole } = JSON.parse(stdout);
     expect({ code, objects, whole }).toEqual({ code: 6, objects: 32, whole: true });
     const seen = classes.map(
-      ({ action, envelope, wrap, objects: n }: Record<string, unknown>) => `${action} ${envelope} ${wrap} ${n}`,
+      ({ action, envelope, wrap, objects: n }: Record<string, string>) => `${action} ${envelope} ${wrap} ${n}`,
     );
     expect(seen.sort()).toEqual(["refuse unknown  1", "reseal plain  1", "rewrap s3ec-v2 local-kms+context 30"]);
     const text = await sealift(["plan", job]);

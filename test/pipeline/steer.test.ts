@@ -18,8 +18,8 @@ async function open(objects: number, options: object = {}): Promise<World> {
 
 describe("steering", { timeout: 120_000 }, () => {
   it("pause stops taking pages, resume goes on, also after Redis was lost in between", async () => {
-    const w = await open(120);
-    w.slowUploads(50);
+    const w = await open(240);
+    w.slowUploads(100);
     const mid = await w.start();
     w.work("list");
     w.work("copy");
@@ -30,17 +30,17 @@ describe("steering", { timeout: 120_000 }, () => {
     const held = (await w.status(mid)).handled;
     await sleep(1500);
     expect((await w.status(mid)).handled).toBe(held);
-    expect(held).toBeLessThan(120);
+    expect(held).toBeLessThan(240);
     await w.connection.flushall();
     await w.until(mid, ({ state }) => state === "Paused");
     await resumeMigration(w.control, mid);
     const { result } = await w.finished(mid);
-    expect(result).toMatchObject({ state: "Completed", listed: 120 });
+    expect(result).toMatchObject({ state: "Completed", listed: 240 });
   });
 
   it("cancel is the end: what was copied stays, nothing more is copied, and it cannot be resumed", async () => {
-    const w = await open(120);
-    w.slowUploads(50);
+    const w = await open(240);
+    w.slowUploads(100);
     const mid = await w.start();
     w.work("list");
     w.work("copy");
@@ -49,7 +49,7 @@ describe("steering", { timeout: 120_000 }, () => {
     await w.until(mid, ({ state }) => state === "Cancelled");
     await sleep(1500);
     const { keys } = await w.farSide();
-    expect(keys.length).toBeLessThan(120);
+    expect(keys.length).toBeLessThan(240);
     expect(keys.length).toBeGreaterThanOrEqual(20);
     await sleep(1500);
     expect((await w.farSide()).keys.length).toBe(keys.length);

@@ -221,7 +221,7 @@ function jobOf(directory: string, gcsUrl: string, { pageObjects = 10, options = 
 }
 
 async function seed(store: ObjectStore, keys: string, objects: number): Promise<Map<string, Seeded>> {
-  const kms = await openLocalKms({ directory: keys });
+  const kms = openLocalKms({ directory: keys });
   const seeded = new Map<string, Seeded>();
   for (let i = 0; i < objects; i++) {
     const key = `${i % 3 === 0 ? "ä/" : "b/"}object ${String(i).padStart(5, "0")}`;
