@@ -2,7 +2,8 @@
 import { jobOf } from "../compose/work.ts";
 import { CODES, type Code, type ExitCode } from "../core/error.ts";
 import { currentState, resumeMigration, retryMigration } from "../pipeline/control.ts";
-import { migrationStatus, workerStatus } from "../pipeline/status.ts";
+import { migrationStatus } from "../pipeline/status.ts";
+import { workerStatus } from "../pipeline/workers.ts";
 import type { Command, Invocation } from "./command.ts";
 import { usage } from "./flags.ts";
 import { exitCodeOf, FLEET_OPTIONS, work } from "./follow.ts";

@@ -1,7 +1,8 @@
 /** `sealift status` and `sealift list`: where migrations stand. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExitCode } from "../core/error.ts";
-import { migrationStatus, type MigrationStatus, workerStatus, type WorkerStatus } from "../pipeline/status.ts";
+import { type MigrationStatus, migrationStatus } from "../pipeline/status.ts";
+import { type WorkerStatus, workerStatus } from "../pipeline/workers.ts";
 import { countText, outcomesText, sizeText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
 import { exitCodeOf, isEnded } from "./follow.ts";

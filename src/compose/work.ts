@@ -9,9 +9,6 @@ import { Ledger, type PlanRecord } from "../ledger/ledger.ts";
 import type { OpenWork, Work } from "../pipeline/context.ts";
 import type { Rules } from "../transfer/shores.ts";
 
-/** Pages listed and not yet copied, at most: what bounds Redis. */
-const WINDOW_PAGES = 256;
-
 export interface OpenedLedger {
   readonly ledger: Ledger;
   close(): Promise<void>;
@@ -34,7 +31,6 @@ export const openWork: OpenWork = async (plan: PlanRecord): Promise<Work> => {
     shores: await openShores(job),
     rules: rulesOf(job, plan.mid, Date.parse(plan.createdAt)),
     pageObjects: job.options.pageObjects,
-    windowPages: WINDOW_PAGES,
   };
 };
 

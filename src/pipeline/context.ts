@@ -14,8 +14,6 @@ export interface Work {
   readonly shores: Shores;
   readonly rules: Rules;
   readonly pageObjects: number;
-  /** Pages emitted and not committed, at most. */
-  readonly windowPages: number;
 }
 
 /** Given by the entrance: only compose knows drivers. */

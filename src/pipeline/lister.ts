@@ -10,11 +10,14 @@ import type { ListPage } from "../store/store.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob } from "./job.ts";
 import type { ShardWindow, Window } from "./window.ts";
+import { windowPages } from "./workers.ts";
 
 /** Small objects on one page are at most this much work. */
 const PAGE_BYTES_MAX = 8 * 1024 ** 3;
 const WINDOW_CLOSED_MS = 400;
 const NEWER_JOB_MS = 60_000;
+/** Pages that a shard may be ahead of its watermark. */
+const SHARD_AHEAD_MAX = 10_000;
 /** Above this part of maxmemory nothing more is emitted: at 100 % BullMQ could not even drain. */
 const REDIS_FULL = 0.6;
 
@@ -49,7 +52,7 @@ async function listFrom(
   const { source, sourcePrefix } = work.shores;
   const listing = source.list(sourcePrefix, { after, until: shard.until }, context.signal);
   for await (const batch of batches(listing, work.pageObjects)) {
-    if (context.draining.aborted || !(await isRunning(context, window)) || !(await hasRoom(context, work, window)))
+    if (context.draining.aborted || !(await isRunning(context, window)) || !(await hasRoom(context, window, id.sid)))
       return false;
     const page = await writePage(context, shard, previous, batch, id);
     await emitPage(context, window, page);
@@ -93,8 +96,16 @@ async function emitPage(context: PipelineContext, window: Window, page: Page): P
   await context.queues.copy.add("page", data, { jobId: pageJobId(data) });
 }
 
-async function hasRoom(context: PipelineContext, work: Work, window: Window): Promise<boolean> {
-  if ((await window.outstanding()) >= work.windowPages) return false;
+/**
+ * Whether another page may be given out. The bound comes from the queue itself, so it cannot leak as credits would; the bound on
+ * the shard keeps the set of out-of-order pages small while one page is stuck.
+ */
+async function hasRoom(context: PipelineContext, window: Window, sid: string): Promise<boolean> {
+  const counts = await context.queues.copy.getJobCounts("waiting", "active", "delayed");
+  const queued = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (queued >= (await windowPages(context.redis, context.now().getTime()))) return false;
+  const shard = await window.shard(sid);
+  if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
   const full = await redisFullness(context);
   if (full < REDIS_FULL) return true;
   await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);

@@ -20,6 +20,7 @@ export interface PrivateRedis {
 /** The kernel's limit on the path of a unix socket, with room for the final NUL. */
 const SOCKET_PATH_MAX = 107;
 const START_MS = 10_000;
+const STOP_MS = 5000;
 
 const THREE_WAYS = [
   "no redis-server was found. Three ways to get one:",
@@ -96,16 +97,28 @@ const answers = (socket: string): Promise<boolean> =>
       () => false,
     );
 
-/** Detached workers or a second `run` may share this server: the last one turns off the light. */
+/** Detached workers or a second `run` may share this server: the last one turns off the light, and waits until it is dark. */
 async function stopUnlessUsed(socket: string): Promise<void> {
   const redis = connectOnce(socket);
   try {
     const clients = String(await redis.client("LIST"))
       .trim()
       .split("\n");
+    if (clients.length > 1) return;
+    const pid = Number(/^process_id:(\d+)/m.exec(await redis.info("server"))?.[1]);
     // SHUTDOWN is answered by the end of the connection.
-    if (clients.length <= 1) await redis.shutdown("SAVE").catch(() => undefined);
+    await redis.shutdown("SAVE").catch(() => undefined);
+    for (let waitedMs = 0; waitedMs < STOP_MS && isAlive(pid); waitedMs += 20) await sleep(20);
   } finally {
     redis.disconnect();
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -6,7 +6,7 @@ import type { Log } from "../core/log.ts";
 import type { Ledger } from "../ledger/ledger.ts";
 import { type OpenWork, type PipelineContext, Works } from "./context.ts";
 import { closeQueues, openQueues } from "./job.ts";
-import { checkRedis, connectRedis, pingRedis, type RedisAddress } from "./redis.ts";
+import { checkBullmq, checkRedis, connectRedis, pingRedis, type RedisAddress } from "./redis.ts";
 import { DEFAULT_TIMES, type WorkerKind, WorkerProcess, type WorkerTimes } from "./worker.ts";
 
 export interface ProcessOptions {
@@ -37,6 +37,7 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
   };
   const redis = connect();
   await checkRedis(redis, options.allowVolatileRedis ?? false);
+  await checkBullmq(redis);
   const drain = new AbortController();
   const stop = new AbortController();
   // Every object in flight listens to these two.
@@ -53,7 +54,13 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
     draining: drain.signal,
     signal: stop.signal,
   };
-  const worker = new WorkerProcess(context, options.kind, { ...DEFAULT_TIMES, ...options.times }, connect);
+  const worker = new WorkerProcess(
+    context,
+    options.kind,
+    { ...DEFAULT_TIMES[options.kind], ...options.times },
+    connect,
+    () => process.exit(1),
+  );
   const close = async () => {
     drain.abort();
     await worker.close();

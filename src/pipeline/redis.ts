@@ -1,6 +1,7 @@
 /** Connections to Redis, and the conditions under which it may hold a migration's window. Guest: ioredis. */
 import { Redis } from "ioredis";
 import { SealiftError } from "../core/error.ts";
+import { PREFIX } from "./keys.ts";
 
 /** `redis://`, `rediss://`, or the path of a unix socket. */
 export type RedisAddress = string;
@@ -45,6 +46,9 @@ export async function pingRedis(address: RedisAddress, waitMs: number): Promise<
 }
 
 const VERSION_MIN = [6, 2] as const;
+/** Of the version in the lock file; a test compares. */
+export const BULLMQ_MAJOR = "6";
+const SKEW_MS_MAX = 5 * 60 * 1000;
 
 /**
  * Refused, not warned about: each of these has lost queues in the field. `allowVolatile` waives persistence alone, because the
@@ -70,4 +74,21 @@ export async function checkRedis(redis: Redis, allowVolatile: boolean): Promise<
     );
   }
   if (Number(await redis.eval("return 1", 0)) !== 1) refuse("Redis runs no Lua scripts");
+  const [seconds = 0] = (await redis.time()).map(Number);
+  const skewMs = Math.abs(Date.now() - seconds * 1000);
+  if (skewMs > SKEW_MS_MAX)
+    refuse(
+      `this machine's clock and that of Redis are ${Math.round(skewMs / 1000)} s apart: signatures and locks need time that is right`,
+    );
+}
+
+/** BullMQ's scripts of two majors do not share a queue. The version is what the first worker or queue wrote down. */
+export async function checkBullmq(redis: Redis): Promise<void> {
+  const written = await redis.hget(`${PREFIX}:copy:meta`, "version");
+  const [, major] = /^bullmq:(\d+)\./.exec(written ?? "") ?? [];
+  if (major === undefined || major === BULLMQ_MAJOR) return;
+  throw new SealiftError(
+    "PREFLIGHT_REDIS",
+    `other workers of this Redis run BullMQ ${major}, this one ${BULLMQ_MAJOR}: run one version of sealift`,
+  );
 }

@@ -2,18 +2,9 @@
 import type { Redis } from "ioredis";
 import { noCounts, OUTCOMES, sumCounts } from "../core/plan.ts";
 import type { CodeCounts, Ledger, MigrationState, PlanRecord, ResultRecord } from "../ledger/ledger.ts";
-import { PREFIX, WORKERS } from "./keys.ts";
+import { PREFIX } from "./keys.ts";
 import { stateOf } from "./rebuild.ts";
 import { type RunState, Window, type WindowTotals } from "./window.ts";
-
-export interface WorkerStatus {
-  readonly name: string;
-  readonly kind: string;
-  readonly pid: number;
-  readonly rssBytes: number;
-  readonly lagMs: number;
-  readonly at: string;
-}
 
 export interface MigrationStatus {
   readonly id: string;
@@ -160,24 +151,3 @@ function stateName(state: RunState, totals: WindowTotals, activeCopies: number):
 
 const activeCopies = async (redis: Redis | undefined): Promise<number> =>
   redis ? redis.llen(`${PREFIX}:copy:active`) : 0;
-
-/** Worker processes that gave a sign of life within the last seconds. */
-export async function workerStatus(redis: Redis): Promise<WorkerStatus[]> {
-  const found: WorkerStatus[] = [];
-  for await (const keys of redis.scanStream({ match: `${WORKERS}*`, count: 500 }) as AsyncIterable<string[]>) {
-    for (const key of keys) {
-      const beat = await redis.hgetall(key);
-      const number = (field: string) => Number(beat[field] ?? 0);
-      const name = key.slice(WORKERS.length);
-      found.push({
-        name,
-        kind: beat["kind"] ?? "",
-        pid: number("pid"),
-        rssBytes: number("rssBytes"),
-        lagMs: number("lagMs"),
-        at: beat["at"] ?? "",
-      });
-    }
-  }
-  return found;
-}

@@ -7,6 +7,7 @@ import { type PipelineContext, windowOf } from "./context.ts";
 import { copyPageJob } from "./copier.ts";
 import { finalizeMigration, haltMigration } from "./finalize.ts";
 import { PREFIX, WORKERS } from "./keys.ts";
+import { beat } from "./workers.ts";
 import { listShard } from "./lister.ts";
 import { sweep } from "./sweeper.ts";
 
@@ -21,12 +22,18 @@ export interface WorkerTimes {
   readonly pages: number;
 }
 
-export const DEFAULT_TIMES: WorkerTimes = { lockMs: 90_000, stalledMs: 30_000, sweepMs: 15_000, pages: 4 };
+const COMMON = { stalledMs: 30_000, sweepMs: 15_000, pages: 4 };
+export const DEFAULT_TIMES: Readonly<Record<WorkerKind, WorkerTimes>> = {
+  list: { ...COMMON, lockMs: 60_000 },
+  copy: { ...COMMON, lockMs: 90_000 },
+};
 
 const LIST_SHARDS = 8;
 /** A job is found stalled by a worker's death, not by its own fault: BullMQ's own limit would fail it at the second death. */
 const STALLS_MAX = 1000;
 const HEARTBEAT_MS = 2000;
+const STUCK_MS = 120_000;
+const SLOW_MS = 1000;
 
 type Processor = (context: PipelineContext, job: Job, token: string | undefined) => Promise<void>;
 
@@ -37,10 +44,21 @@ export class WorkerProcess {
   readonly #workers: Worker[] = [];
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #lag = monitorEventLoopDelay({ resolution: 20 });
+  readonly #onStuck: () => void;
   #sweeping = Promise.resolve();
+  #inHand = 0;
+  #lastJobMs = Date.now();
 
-  constructor(context: PipelineContext, kind: WorkerKind, times: WorkerTimes, connect: () => Redis) {
+  /** `onStuck`: jobs wait and this process cannot get at them any more. */
+  constructor(
+    context: PipelineContext,
+    kind: WorkerKind,
+    times: WorkerTimes,
+    connect: () => Redis,
+    onStuck: () => void,
+  ) {
     this.#context = context;
+    this.#onStuck = onStuck;
     this.#kind = kind;
     this.#times = times;
     if (kind === "list") this.#listen("list", listShard, LIST_SHARDS, connect);
@@ -68,6 +86,7 @@ export class WorkerProcess {
 
   /** Errors become BullMQ's: those that no retry mends halt the migration, so that a person looks. */
   async #run(processor: Processor, job: Job, token: string | undefined): Promise<void> {
+    this.#inHand++;
     try {
       await processor(this.#context, job, token);
     } catch (thrown) {
@@ -76,6 +95,9 @@ export class WorkerProcess {
       const error = asSealiftError(thrown);
       await this.#report(job, error);
       throw error;
+    } finally {
+      this.#inHand--;
+      this.#lastJobMs = Date.now();
     }
   }
 
@@ -117,19 +139,29 @@ export class WorkerProcess {
     const { redis, name } = this.#context;
     const lagMs = Math.round(this.#lag.percentile(99) / 1e6);
     this.#lag.reset();
-    if (lagMs > 1000) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
-    const beat = {
-      kind: this.#kind,
-      pid: process.pid,
-      rssBytes: process.memoryUsage.rss(),
-      lagMs,
-      at: this.#context.now().toISOString(),
-    };
-    await redis
-      .multi()
-      .hset(WORKERS + name, beat)
-      .pexpire(WORKERS + name, HEARTBEAT_MS * 5)
-      .exec();
+    if (lagMs > SLOW_MS) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
+    const rssBytes = process.memoryUsage.rss();
+    const slots = this.#kind === "copy" ? this.#times.pages : 0;
+    const at = this.#context.now().toISOString();
+    await beat(redis, { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at }, HEARTBEAT_MS * 5);
+    await this.#watch();
+  }
+
+  /**
+   * Queue clients have been seen to stop fetching after an outage while everything looked well: a process that takes no job
+   * while jobs wait ends, and another takes its place.
+   */
+  async #watch(): Promise<void> {
+    const queue = this.#context.queues[this.#kind];
+    const idle = this.#inHand === 0 && Date.now() - this.#lastJobMs > STUCK_MS;
+    if (!idle || this.#context.draining.aborted) return;
+    const waiting = await queue.getWaitingCount();
+    if (waiting === 0 || (await queue.isPaused())) {
+      this.#lastJobMs = Date.now();
+      return;
+    }
+    this.#context.log.error({ queue: queue.name, waiting }, "jobs wait and none reaches this process: ending it");
+    this.#onStuck();
   }
 
   /** Ends when jobs in hand are done or given back; the caller has fired `draining`. */

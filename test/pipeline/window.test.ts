@@ -1,5 +1,5 @@
 /** The window's scripts on a real Redis: a page counts once, whoever commits it, in whatever order and however often. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -7,8 +7,10 @@ import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { noTotals } from "../../src/ledger/rebuild.ts";
 import { type PrivateRedis, redisDirectory, startPrivateRedis } from "../../src/pipeline/private.ts";
-import { checkRedis, connectRedis } from "../../src/pipeline/redis.ts";
+import { BULLMQ_MAJOR, checkBullmq, checkRedis, connectRedis } from "../../src/pipeline/redis.ts";
+import { PREFIX } from "../../src/pipeline/keys.ts";
 import { Window } from "../../src/pipeline/window.ts";
+import { beat, windowPages, workerStatus } from "../../src/pipeline/workers.ts";
 import { doneOf, emptyLedger, MID, writePages } from "../ledger/story.ts";
 
 let directory: string;
@@ -137,6 +139,28 @@ describe("the private Redis", () => {
     expect((await stat(redisDirectory(directory))).mode & 0o077).toBe(0);
     expect((await stat(server.address)).mode & 0o077).toBe(0);
     await expect(checkRedis(redis, false)).resolves.toBeUndefined();
+  });
+
+  it("workers of another BullMQ major are refused before they meet our jobs", async () => {
+    const lock = JSON.parse(await readFile(new URL("../../package-lock.json", import.meta.url), "utf8"));
+    expect(lock.packages["node_modules/bullmq"].version.split(".")[0]).toBe(BULLMQ_MAJOR);
+    await redis.hset(`${PREFIX}:copy:meta`, "version", `bullmq:${BULLMQ_MAJOR}.0.1`);
+    await expect(checkBullmq(redis)).resolves.toBeUndefined();
+    await redis.hset(`${PREFIX}:copy:meta`, "version", "bullmq:99.0.0");
+    await expect(checkBullmq(redis)).rejects.toMatchObject({ code: "PREFLIGHT_REDIS" });
+    await redis.del(`${PREFIX}:copy:meta`);
+  });
+
+  it("the queue's window follows the slots of the living workers, within its bounds", async () => {
+    await redis.flushall();
+    const worker = { name: "h:1:copy", kind: "copy", pid: 1, slots: 4, rssBytes: 1, lagMs: 0, at: "now" };
+    expect(await windowPages(redis, 0)).toBe(64);
+    for (let i = 0; i < 40; i++) await beat(redis, { ...worker, name: `h:${i}:copy` }, 60_000);
+    expect(await windowPages(redis, 1000)).toBe(64);
+    expect(await windowPages(redis, 6000)).toBe(640);
+    expect((await workerStatus(redis)).length).toBe(40);
+    for (let i = 0; i < 40; i++) await beat(redis, { ...worker, name: `h:${i}:copy`, slots: 1000 }, 60_000);
+    expect(await windowPages(redis, 60_000)).toBe(5000);
   });
 
   const settings: [string, string, string, RegExp][] = [
