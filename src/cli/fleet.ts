@@ -66,7 +66,7 @@ export class Fleet {
     // stderr is shared: what workers log is this program's log. Their stdout would mix with results.
     const child = spawn(process.execPath, [entry], {
       stdio: ["ignore", "ignore", "inherit"],
-      env: childEnvironment(this.#options.environment),
+      env: childEnvironment({ ...this.#options.environment, SEALIFT_PARENT: String(process.pid) }),
     });
     place.child = child;
     child.once("exit", (code, signal) => this.#exited(place, code, signal));

@@ -12,6 +12,7 @@ import { runningPrivateRedis } from "../pipeline/private.ts";
 const TRANSFERS = 64;
 /** Past this nothing is waited for: the page in hand goes to another worker when its lock runs out. */
 const DRAIN_MS = 25_000;
+const PARENT_MS = 1000;
 
 export const worker: Command = {
   name: "worker",
@@ -21,17 +22,29 @@ export const worker: Command = {
     ...STATE_OPTIONS,
     transfers: FLEET_OPTIONS.transfers,
     stall: FLEET_OPTIONS.stall,
+    parent: { type: "string", value: "PID", means: "end when this process is gone (as run starts its workers)" },
     kind: { type: "string", value: "KIND", means: "copy (default) or list" },
   },
   run: async (invocation) => {
     const kind = invocation.flags.text("kind") ?? "copy";
     if (kind !== "copy" && kind !== "list") throw usage(`--kind is copy or list, not ${JSON.stringify(kind)}`);
     const running = await takePart(invocation, kind);
-    await new Promise<void>((resolve) => invocation.signal.addEventListener("abort", () => resolve(), { once: true }));
+    await told(invocation);
     await Promise.race([running.close(), sleep(DRAIN_MS)]);
     return 0;
   },
 };
+
+/** Until SIGTERM or SIGINT, or until the process that started this one is gone: nobody would ever stop an orphan. */
+async function told({ signal, flags, log }: Invocation): Promise<void> {
+  const parent = flags.number("parent", 1);
+  while (!signal.aborted) {
+    await sleep(PARENT_MS, undefined, { signal }).catch(() => undefined);
+    if (parent === undefined || process.ppid === parent) continue;
+    log.warn({ parent }, "the process that started this worker is gone: ending");
+    return;
+  }
+}
 
 async function takePart(invocation: Invocation, kind: WorkerKind): Promise<RunningProcess> {
   const { flags, environment, log } = invocation;

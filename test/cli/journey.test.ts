@@ -206,6 +206,33 @@ describe("a journey", { timeout: 120_000 }, () => {
   });
 });
 
+describe("an orphan", { timeout: 60_000 }, () => {
+  it("worker ends when the run that started it was killed, and resume finishes the work", async () => {
+    await rm(join(directory, "far"), { recursive: true, force: true });
+    const env = {
+      ...process.env,
+      SEALIFT_STATE_DIR: join(directory, "state"),
+      REDIS_URL: undefined,
+      SEALIFT_STALL: "3000",
+    };
+    const child = spawn(process.execPath, [MAIN, "run", job, "--workers", "1"], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const logs: string[] = [];
+    child.stderr.on("data", (chunk: Buffer) => logs.push(chunk.toString()));
+    const id = await new Promise<string>((resolve) =>
+      child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString().split("\n")[0] ?? "")),
+    );
+    while (!logs.join("").includes("ready")) await sleep(50);
+    child.kill("SIGKILL");
+    while ((logs.join("").match(/is gone: ending/g) ?? []).length < 2) await sleep(100);
+    const { stdout } = await sealift(["resume", id, "--workers", "1", "--json"]);
+    expect(JSON.parse(stdout.trim())).toMatchObject({ id, handled: 32 });
+    await expect(readFile(join(directory, "state", "redis", "redis.sock"))).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
 describe("saying no", { timeout: 60_000 }, () => {
   const emptyPath = () => ({ PATH: dirname(process.execPath) });
 
