@@ -8,11 +8,11 @@ import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
-import type { Ledger } from "./ledger.ts";
+import type { LedgerReader } from "./reader.ts";
 import { addDone, noTotals, type Totals } from "./rebuild.ts";
 import type { DoneRecord, MigrationState, PlanRecord, ResultRecord, Shard } from "./records.ts";
 
-export async function audit(ledger: Ledger, mid: string, at: string, signal: AbortSignal): Promise<ResultRecord> {
+export async function audit(ledger: LedgerReader, mid: string, at: string, signal: AbortSignal): Promise<ResultRecord> {
   const plan = await ledger.plan(mid, signal);
   checkCoverage(plan);
   const epoch = await ledger.epoch(mid, signal);
@@ -63,7 +63,7 @@ export function checkCoverage(plan: PlanRecord): void {
 }
 
 async function auditShard(
-  ledger: Ledger,
+  ledger: LedgerReader,
   mid: string,
   shard: Shard,
   epoch: number,

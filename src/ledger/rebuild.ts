@@ -6,7 +6,7 @@ import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
 import { broken } from "./codec.ts";
 import * as layout from "./layout.ts";
-import type { Ledger } from "./ledger.ts";
+import type { LedgerReader } from "./reader.ts";
 import type { CkptRecord, CodeCounts, DoneRecord, Shard } from "./records.ts";
 
 export interface Totals {
@@ -71,7 +71,7 @@ export function addCodes(into: CodeCounts, from: CodeCounts, sign: 1 | -1 = 1): 
 }
 
 export async function summarizeShard(
-  ledger: Ledger,
+  ledger: LedgerReader,
   mid: string,
   shard: Shard,
   signal: AbortSignal,
@@ -102,7 +102,7 @@ export async function summarizeShard(
 }
 
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
-async function countPages(ledger: Ledger, mid: string, sid: string, signal: AbortSignal): Promise<number> {
+async function countPages(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<number> {
   let pages = 0;
   for await (const name of ledger.names(layout.pagesPrefix(mid, sid), signal)) {
     if (layout.seqOf(name) !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
@@ -129,7 +129,7 @@ class Marks {
   }
 }
 
-async function outcomesOf(ledger: Ledger, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
+async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
     marks.add(layout.seqOf(name), layout.epochOf(name));
@@ -152,7 +152,7 @@ function addCheckpoint(totals: Totals, ckpt: CkptRecord | undefined): number {
 
 /** Sums of epoch 0 over pages 1..seq, given those up to an earlier page. */
 export async function sumPages(
-  ledger: Ledger,
+  ledger: LedgerReader,
   mid: string,
   sid: string,
   from: CkptRecord | undefined,
@@ -167,7 +167,7 @@ export async function sumPages(
 }
 
 async function addOpenPage(
-  ledger: Ledger,
+  ledger: LedgerReader,
   mid: string,
   sid: string,
   seq: number,
@@ -181,7 +181,7 @@ async function addOpenPage(
 }
 
 async function required(
-  ledger: Ledger,
+  ledger: LedgerReader,
   mid: string,
   sid: string,
   seq: number,
