@@ -7,7 +7,7 @@ import type { Log } from "../core/log.ts";
 import { compareKeys } from "../core/object.ts";
 import type { EventRecord, Ledger, Shard } from "../ledger/ledger.ts";
 import { isRetried } from "./copier.ts";
-import { ACTIVE } from "./keys.ts";
+import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
 import { type RunState, Window } from "./window.ts";
 
@@ -127,6 +127,8 @@ async function refresh(control: Control, mid: string): Promise<void> {
   if (!redis) return;
   await rebuild({ redis, ledger, log, signal }, mid);
   await redis.sadd(ACTIVE, mid);
+  // The next sweep gives out the first jobs: it must not wait for the lock of a sweep that knew nothing of this migration.
+  await redis.del(SWEEP_LOCK);
 }
 
 /** Where the window stands, one flag is enough. */
