@@ -1,6 +1,7 @@
 /** `sealift worker`, and what `workers/list.ts` and `workers/copy.ts` run: one process that takes jobs until it is told to end. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { openLedger, openWork } from "../compose/work.ts";
+import { armFailpoint } from "../core/failpoint.ts";
 import { type RunningProcess, startWorkerProcess } from "../pipeline/process.ts";
 import type { WorkerKind } from "../pipeline/worker.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -28,12 +29,21 @@ export const worker: Command = {
   run: async (invocation) => {
     const kind = invocation.flags.text("kind") ?? "copy";
     if (kind !== "copy" && kind !== "list") throw usage(`--kind is copy or list, not ${JSON.stringify(kind)}`);
+    arm(invocation);
     const running = await takePart(invocation, kind);
     await told(invocation);
     await Promise.race([running.close(), sleep(DRAIN_MS)]);
     return 0;
   },
 };
+
+/** For tests of this program, and for nothing else: SIGKILL at a named step, as an operating system out of memory would send it. */
+function arm({ environment, log }: Invocation): void {
+  const text = environment.flag("failpoint");
+  if (text === undefined) return;
+  armFailpoint(text, () => process.kill(process.pid, "SIGKILL"));
+  log.warn({ failpoint: text }, "SEALIFT_FAILPOINT is set: this process will end itself there");
+}
 
 /** Until SIGTERM or SIGINT, or until the process that started this one is gone: nobody would ever stop an orphan. */
 async function told({ signal, flags, log }: Invocation): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from "bullmq";
 import { asSealiftError, SealiftError } from "../core/error.ts";
+import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
@@ -33,10 +34,13 @@ export async function copyPageJob(context: PipelineContext, job: Job, token: str
   const before = id.epoch === 0 ? undefined : await latest(context, id, id.epoch - 1);
   const existing = await context.ledger.done(id.mid, id.sid, id.seq, id.epoch, context.signal);
   const done = existing ?? (await workOrGiveBack(context, window, id, before, job, token));
+  failpoint("done.written");
   const counted = await window.commit(done, before);
+  failpoint("done.committed");
   if (counted === 2) {
     const data = { v: PAYLOAD_VERSION, mid: id.mid };
     await context.queues.control.add("finalize", data, { jobId: finalizeJobId(id.mid) });
+    failpoint("finalize.queued");
   }
 }
 
@@ -137,6 +141,7 @@ async function copyCarefully(
   const onObject = async (key: string) => {
     if (context.draining.aborted) throw new SealiftError("INTERRUPTED", "the worker is ending");
     if (suspect) await window.setCurrent(name, key);
+    failpoint("object.taken", key);
   };
   const range = { after: page.header.after, until: page.objects.at(-1)?.key };
   const neighbours = neighboursIn(page.objects);

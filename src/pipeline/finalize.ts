@@ -1,5 +1,6 @@
 /** The end of an epoch: the ledger's own audit decides, the queue is never asked. */
 import { asSealiftError, SealiftError } from "../core/error.ts";
+import { failpoint } from "../core/failpoint.ts";
 import type { Job } from "bullmq";
 import type { ResultRecord } from "../ledger/ledger.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
@@ -12,7 +13,9 @@ export async function finalizeMigration(context: PipelineContext, job: Job): Pro
   if (meta?.state !== "running") return;
   try {
     const result = await closeEpoch(context, mid, meta.epoch);
+    failpoint("finalize.written");
     await window.setState("finished");
+    failpoint("finalize.closed");
     context.log.info({ migration: mid, state: result.state, listed: result.listed }, "migration audited and closed");
   } catch (error) {
     await reactTo(context, mid, error);
@@ -24,6 +27,7 @@ async function closeEpoch(context: PipelineContext, mid: string, epoch: number):
   const existing = await ledger.result(mid, epoch, signal);
   if (existing) return existing;
   const result = await ledger.audit(mid, context.now().toISOString(), signal);
+  failpoint("finalize.audited");
   if (result.epoch !== epoch)
     throw new SealiftError("STATE_LOST", `Redis is at epoch ${epoch} of ${mid}, the ledger at ${result.epoch}`);
   await ledger.putResult(result, signal);

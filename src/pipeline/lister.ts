@@ -4,6 +4,7 @@
  */
 import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
+import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { Page, Shard } from "../ledger/ledger.ts";
 import type { ListPage } from "../store/store.ts";
@@ -55,6 +56,7 @@ async function listFrom(
     if (context.draining.aborted || !(await isRunning(context, window)) || !(await hasRoom(context, window, id.sid)))
       return false;
     const page = await writePage(context, shard, previous, batch, id);
+    failpoint("page.written");
     await emitPage(context, window, page);
     if (page.header.isLast) return true;
     // An adopted page may end elsewhere than the batch it stands for: then listing starts again behind it.
@@ -92,8 +94,10 @@ async function writePage(
 async function emitPage(context: PipelineContext, window: Window, page: Page): Promise<void> {
   const { mid, sid, seq, end, isLast, count, bytes } = page.header;
   await window.emit(sid, seq, end, isLast, count, bytes);
+  failpoint("page.emitted");
   const data = { v: PAYLOAD_VERSION, mid, sid, seq, epoch: 0 };
   await context.queues.copy.add("page", data, { jobId: pageJobId(data) });
+  failpoint("page.queued");
 }
 
 /**

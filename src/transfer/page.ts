@@ -3,6 +3,7 @@ import { setMaxListeners } from "node:events";
 import type { Budget } from "../core/budget.ts";
 import { crc32c } from "../core/crc32c.ts";
 import type { Code, SealiftError } from "../core/error.ts";
+import { failpoint } from "../core/failpoint.ts";
 import { compareKeys, type KeyRange, type ListedObject } from "../core/object.ts";
 import type { Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
@@ -89,6 +90,7 @@ async function takeObject(object: ListedObject, run: PageRun): Promise<Receipt> 
       const standing = attempt === 1 ? run.standing(object, shores) : undefined;
       return copyObject(object, shores, rules, { verify, signal, standing, neighbours: run.neighbours });
     });
+    failpoint("object.copied", object.key);
     if ("error" in tried) return failure(object.key, tried.error, tried.attempts);
     return { ...tried.value, attempts: tried.attempts };
   } finally {

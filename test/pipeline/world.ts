@@ -105,8 +105,13 @@ export class World {
     this.gcs.faults.add({ match: ({ method }) => method === "POST", times: Number.POSITIVE_INFINITY, delayMs });
   }
 
-  work(kind: "list" | "copy", count = 1): ChildProcess[] {
-    const entry = new URL(`../../dist/workers/${kind}.js`, import.meta.url).pathname;
+  /** `build`: another build of the program, as a URL of its folder; `env`: more of its environment. */
+  work(
+    kind: "list" | "copy",
+    count = 1,
+    more: { readonly build?: URL; readonly env?: NodeJS.ProcessEnv } = {},
+  ): ChildProcess[] {
+    const entry = new URL(`workers/${kind}.js`, more.build ?? new URL("../../dist/", import.meta.url)).pathname;
     const env = {
       ...process.env,
       SEALIFT_LEDGER: `file://${join(this.directory, "ledger")}`,
@@ -116,6 +121,7 @@ export class World {
       SEALIFT_TRANSFERS: "4",
       SEALIFT_LOG_FORMAT: "json",
       SEALIFT_LOG_LEVEL: "debug",
+      ...more.env,
     };
     const children = Array.from({ length: count }, () =>
       spawn(process.execPath, [entry], { env, stdio: ["ignore", "pipe", "pipe"] }),
