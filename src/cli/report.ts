@@ -46,12 +46,7 @@ async function* problemsOf(
   epoch: number,
   signal: AbortSignal,
 ): AsyncGenerator<Problem> {
-  for await (const { shard, pages } of ledger.shards(plan, signal)) {
-    for (let seq = 1; seq <= pages; seq++) {
-      const done = await ledger.latestDone(plan.mid, shard.sid, seq, epoch, signal);
-      if (done) yield* done.problems;
-    }
-  }
+  for await (const { problems } of ledger.outcomes(plan, epoch, signal)) yield* problems;
 }
 
 async function summarize(

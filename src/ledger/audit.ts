@@ -1,11 +1,12 @@
 /**
  * The independent audit, from the ledger alone: do the shards cover every key, is each shard's chain of pages whole, has each
- * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1) per shard.
+ * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1).
  */
 import { createHash, type Hash } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
 import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
+import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
@@ -92,21 +93,47 @@ async function auditTree(run: Audit, shard: Shard): Promise<void> {
 
 /** Answers the last page. */
 async function auditShard(run: Audit, shard: Shard): Promise<Page> {
-  const { ledger, mid, epoch, signal, totals, digest } = run;
+  const { mid, totals, digest } = run;
   let previous: Page | undefined;
-  for (let seq = 1; ; seq++) {
+  for await (const { seq, page, done } of inOrder(recordsOf(run, shard))) {
     const name = layout.pageName(mid, shard.sid, seq);
-    const page = await ledger.page(mid, shard.sid, seq, signal);
+    if (previous?.header.isLast) {
+      if (page || done) throw broken(name, "follows the last page of its shard");
+      return previous;
+    }
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
     checkChain(name, page, previous, shard);
-    const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
     if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);
-    if (page.header.isLast) return page;
     previous = page;
   }
+  throw new SealiftError("INTERNAL", `the audit of shard ${shard.sid} ended before its records did`);
+}
+
+interface Records {
+  readonly seq: number;
+  readonly page: Page | undefined;
+  readonly done: DoneRecord | undefined;
+}
+
+/** Page after page with the last word on it, up to the first number that has no outcome: one behind the last page. */
+async function* recordsOf(run: Audit, { sid }: Shard): AsyncGenerator<Task<Records>> {
+  const { ledger, mid, epoch: epochMax, signal } = run;
+  let expected = 1;
+  for await (const { seq, epoch } of latestOutcomes(ledger, mid, sid, epochMax, signal)) {
+    if (seq !== expected) break;
+    expected++;
+    yield async () => {
+      const [page, done] = await Promise.all([
+        ledger.page(mid, sid, seq, signal),
+        ledger.done(mid, sid, seq, epoch, signal),
+      ]);
+      return { seq, page, done };
+    };
+  }
+  yield async () => ({ seq: expected, page: await ledger.page(mid, sid, expected, signal), done: undefined });
 }
 
 function checkChain(name: string, page: Page, previous: Page | undefined, shard: Shard): void {

@@ -9,13 +9,14 @@
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
  *     <mid>/ckpt/<sid>/<seq>.json               sums of epoch 0 up to a page, so that a rebuild reads less
- *     <mid>/events/<time>-<id>.json             what operators did: pause, resume, cancel, retry
+ *     <mid>/events/<n>.json                     what operators did: pause, resume, cancel, retry
  *     <mid>/result.json, result.e<epoch>.json   the audit that closed the migration, or a later epoch of it
  */
 import { randomUUID } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { Archive } from "./archive.ts";
 import { audit } from "./audit.ts";
 import { broken, decodePage, encodePage, encodeRecord, type Page, sha256Hex } from "./codec.ts";
@@ -108,11 +109,13 @@ export class Ledger {
   }
 
   async putEvent(mid: string, event: Omit<records.EventRecord, "v">, signal: AbortSignal): Promise<void> {
-    const name = layout.eventName(mid, event.at, randomUUID().slice(0, 8));
-    await this.#archive.putNew(name, encodeRecord({ v: 1, ...event }), signal);
+    let number = 1;
+    for await (const name of this.names(layout.eventsPrefix(mid), signal)) number = (layout.seqOf(name) || 0) + 1;
+    while (!(await this.#archive.putNew(layout.eventName(mid, number), encodeRecord({ v: 1, ...event }), signal)))
+      number++;
   }
 
-  /** In the order in which they happened (by the clocks of those who wrote them). */
+  /** In the order in which they were written: numbers decide, because clocks differ and the last word is what counts. */
   async events(mid: string, signal: AbortSignal): Promise<records.EventRecord[]> {
     const found: records.EventRecord[] = [];
     for await (const name of this.#archive.names(layout.eventsPrefix(mid), signal)) {
@@ -134,7 +137,7 @@ export class Ledger {
   async epoch(mid: string, signal: AbortSignal): Promise<number> {
     let epoch = 0;
     for await (const name of this.#archive.names(layout.retryPrefix(mid), signal))
-      epoch = Math.max(epoch, layout.epochOf(name));
+      epoch = Math.max(epoch, layout.epochOf(name) || 0);
     return epoch;
   }
 
@@ -220,6 +223,25 @@ export class Ledger {
   /** Recomputes everything from the records: ranges, chain, outcomes, sums. LEDGER_BROKEN, or INCOMPLETE where pages are open. */
   audit(mid: string, at: string, signal: AbortSignal): Promise<records.ResultRecord> {
     return audit(this, mid, at, signal);
+  }
+
+  /** The outcome of every page that has one, as `epochMax` left it, in key order. */
+  async *outcomes(plan: records.PlanRecord, epochMax: number, signal: AbortSignal): AsyncGenerator<records.DoneRecord> {
+    for await (const { shard } of this.shards(plan, signal)) {
+      yield* inOrder(this.#outcomesOf(plan.mid, shard.sid, epochMax, signal));
+    }
+  }
+
+  async *#outcomesOf(
+    mid: string,
+    sid: string,
+    epochMax: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Task<records.DoneRecord>> {
+    for await (const { seq, epoch } of latestOutcomes(this, mid, sid, epochMax, signal)) {
+      const name = layout.doneName(mid, sid, seq, epoch);
+      yield () => this.#archive.required(records.done, name, signal);
+    }
   }
 
   /** What Redis must know about a shard, recomputed. */

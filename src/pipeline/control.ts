@@ -101,11 +101,8 @@ async function failedPages(
 ): Promise<[string, number][]> {
   const { ledger, signal } = control;
   const failed: [string, number][] = [];
-  for await (const { shard, pages } of ledger.shards(await ledger.plan(mid, signal), signal)) {
-    for (let seq = 1; seq <= pages; seq++) {
-      const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
-      if (done?.problems.some((problem) => isRetried(problem, code))) failed.push([shard.sid, seq]);
-    }
+  for await (const { sid, seq, problems } of ledger.outcomes(await ledger.plan(mid, signal), epoch, signal)) {
+    if (problems.some((problem) => isRetried(problem, code))) failed.push([sid, seq]);
   }
   return failed;
 }
