@@ -1,7 +1,7 @@
 /** What every part of the pipeline works with, and the migrations a process has open. */
 import type { Redis } from "ioredis";
 import { type Budget } from "../core/budget.ts";
-import { SealiftError } from "../core/error.ts";
+import { type Code, SealiftError } from "../core/error.ts";
 import type { Log } from "../core/log.ts";
 import type { Ledger, PlanRecord } from "../ledger/ledger.ts";
 import type { Rules, Shores } from "../transfer/shores.ts";
@@ -44,6 +44,7 @@ export class Works {
   readonly #open: OpenWork;
   readonly #ledger: Ledger;
   readonly #works = new Map<string, Promise<Work>>();
+  readonly #retries = new Map<string, Promise<Code | undefined>>();
   readonly #states = new Map<string, { readonly state: Promise<RunState | undefined>; readonly at: number }>();
 
   constructor(ledger: Ledger, open: OpenWork) {
@@ -59,6 +60,20 @@ export class Works {
     work.catch(() => this.#works.delete(mid));
     this.#trim();
     return work;
+  }
+
+  /** What a retry goes over again, besides its pages: read once, because every one of its pages asks. */
+  retryCode(mid: string, epoch: number, signal: AbortSignal): Promise<Code | undefined> {
+    const name = `${mid} ${epoch}`;
+    const known = this.#retries.get(name);
+    if (known) return known;
+    const code = this.#ledger.retry(mid, epoch, signal).then((retry) => {
+      if (retry) return retry.code;
+      throw new SealiftError("LEDGER_BROKEN", `retry ${epoch} of ${mid} is not in the ledger`);
+    });
+    this.#retries.set(name, code);
+    code.catch(() => this.#retries.delete(name));
+    return code;
   }
 
   /** undefined: the window is lost. */

@@ -115,9 +115,8 @@ async function chooseObjects(
   before: DoneRecord | undefined,
 ): Promise<ListedObject[]> {
   if (!before) return [...page.objects];
-  const retry = await context.ledger.retry(id.mid, id.epoch, context.signal);
-  if (!retry) throw new SealiftError("LEDGER_BROKEN", `retry ${id.epoch} of ${id.mid} is not in the ledger`);
-  const wanted = new Set(before.problems.filter((problem) => isRetried(problem, retry.code)).map(({ key }) => key));
+  const code = await context.works.retryCode(id.mid, id.epoch, context.signal);
+  const wanted = new Set(before.problems.filter((problem) => isRetried(problem, code)).map(({ key }) => key));
   return page.objects.filter(({ key }) => wanted.has(key));
 }
 
