@@ -10,6 +10,7 @@ import type { Page, Shard } from "../ledger/ledger.ts";
 import type { ListPage } from "../store/store.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob } from "./job.ts";
+import { REDIS_FULL, redisFullness } from "./redis.ts";
 import type { ShardWindow, Window } from "./window.ts";
 import { windowPages } from "./workers.ts";
 
@@ -19,8 +20,6 @@ const WINDOW_CLOSED_MS = 400;
 const NEWER_JOB_MS = 60_000;
 /** Pages that a shard may be ahead of its watermark. */
 const SHARD_AHEAD_MAX = 10_000;
-/** Above this part of maxmemory nothing more is emitted: at 100 % BullMQ could not even drain. */
-const REDIS_FULL = 0.6;
 
 export async function listShard(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   if (isNewer(job.data)) return delay(job, token, NEWER_JOB_MS);
@@ -110,17 +109,8 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   if (queued >= (await windowPages(context.redis, context.now().getTime()))) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
-  const full = await redisFullness(context);
-  if (full < REDIS_FULL) return true;
-  await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);
-  return false;
-}
-
-async function redisFullness({ redis }: PipelineContext): Promise<number> {
-  const info = await redis.info("memory");
-  const field = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
-  const max = field("maxmemory");
-  return max === 0 ? 0 : field("used_memory") / max;
+  // `status` says so itself, as long as it is so.
+  return (await redisFullness(context.redis)) < REDIS_FULL;
 }
 
 interface Batch {
