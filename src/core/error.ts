@@ -206,6 +206,12 @@ export const CODES = {
   ),
   LEDGER_EXISTS: row("never", 1, "the ledger record was written before", "nothing to do: the first writer won"),
   STATE_LOST: row("later", 5, "Redis lost the migration's window", "nothing to do: it is rebuilt from the ledger"),
+  REDIS_FULL: row(
+    "later",
+    5,
+    "Redis has no room left",
+    "raise its maxmemory or make room: workers go on by themselves",
+  ),
   INTERRUPTED: row("later", 5, "the work was stopped before its end", "sealift resume <id>"),
   CANCELLED: row("never", 8, "the migration was cancelled", "start a new one"),
   INCOMPLETE: row(

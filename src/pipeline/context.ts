@@ -29,6 +29,8 @@ export interface PipelineContext {
   readonly works: Works;
   /** Objects in flight in this process. */
   readonly objects: Budget;
+  /** Pages in hand in this process; a suspect page takes all of it. */
+  readonly pages: Budget;
   readonly now: () => Date;
   /** Fires when the process should end: pages in hand are given back. */
   readonly draining: AbortSignal;

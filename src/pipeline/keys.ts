@@ -11,6 +11,7 @@
  *     {sealift}:m:<mid>:sh:<sid>      hash { cursor, next, wm, last }
  *     {sealift}:m:<mid>:ooo:<sid>     set of pages finished above the watermark
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
+ *     {sealift}:m:<mid>:poison:<page> hash of marks on a page in hand (poison.ts), expires
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
  */
 export const PREFIX = "{sealift}";

@@ -11,6 +11,7 @@ import type { ListPage, ObjectStore } from "../store/store.ts";
 import { middleOf } from "./bisect.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob, shardJobId } from "./job.ts";
+import { REDIS_FULL, redisFullness } from "./redis.ts";
 import type { ShardWindow, Window } from "./window.ts";
 import { listSlots, windowPages } from "./workers.ts";
 
@@ -20,8 +21,6 @@ const WINDOW_CLOSED_MS = 400;
 const NEWER_JOB_MS = 60_000;
 /** Pages that a shard may be ahead of its watermark. */
 const SHARD_AHEAD_MAX = 10_000;
-/** Above this part of maxmemory nothing more is emitted: at 100 % BullMQ could not even drain. */
-const REDIS_FULL = 0.6;
 
 export async function listShard(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   if (isNewer(job.data)) return delay(job, token, NEWER_JOB_MS);
@@ -174,10 +173,8 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   if ((await queueFullness(context)) >= 1) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
-  const full = await redisFullness(context);
-  if (full < REDIS_FULL) return true;
-  await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);
-  return false;
+  // `status` says so itself, as long as it is so.
+  return (await redisFullness(context.redis)) < REDIS_FULL;
 }
 
 /** Pages that are queued or in hand, as part of the window. */
@@ -185,13 +182,6 @@ async function queueFullness({ queues, redis, now }: PipelineContext): Promise<n
   const counts = await queues.copy.getJobCounts("waiting", "active", "delayed");
   const queued = Object.values(counts).reduce((sum, count) => sum + count, 0);
   return queued / (await windowPages(redis, now().getTime()));
-}
-
-async function redisFullness({ redis }: PipelineContext): Promise<number> {
-  const info = await redis.info("memory");
-  const field = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
-  const max = field("maxmemory");
-  return max === 0 ? 0 : field("used_memory") / max;
 }
 
 interface Batch {

@@ -26,6 +26,9 @@ export interface RunningProcess {
   close(): Promise<void>;
 }
 
+/** Objects in hand may end; then they are broken off and their pages given back, so that nobody takes the end for a crash. */
+const GRACE_MS = 18_000;
+
 export async function startWorkerProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { ledger, log } = options;
   await pingRedis(options.redis, 10_000);
@@ -42,6 +45,7 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
   const stop = new AbortController();
   // Every object in flight listens to these two.
   setMaxListeners(0, drain.signal, stop.signal);
+  const times = { ...DEFAULT_TIMES[options.kind], ...options.times };
   const context: PipelineContext = {
     redis,
     queues: openQueues(redis),
@@ -50,20 +54,17 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
     name: `${hostname()}:${process.pid}:${options.kind}`,
     works: new Works(ledger, options.open),
     objects: new Budget(options.transfers),
+    pages: new Budget(times.pages),
     now: () => new Date(),
     draining: drain.signal,
     signal: stop.signal,
   };
-  const worker = new WorkerProcess(
-    context,
-    options.kind,
-    { ...DEFAULT_TIMES[options.kind], ...options.times },
-    connect,
-    () => process.exit(1),
-  );
+  const worker = new WorkerProcess(context, options.kind, times, connect, () => process.exit(1));
   const close = async () => {
     drain.abort();
+    const late = setTimeout(() => stop.abort(), GRACE_MS);
     await worker.close();
+    clearTimeout(late);
     stop.abort();
     await closeQueues(context.queues);
     await context.works.close();

@@ -8,6 +8,7 @@ import { type PipelineContext, windowOf } from "./context.ts";
 import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
 import { ACTIVE, KNOWN, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
+import { isRedisFull } from "./room.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
@@ -23,6 +24,7 @@ export async function sweep(context: PipelineContext, lockMs: number): Promise<b
     try {
       await sweepMigration(context, mid);
     } catch (error) {
+      if (isRedisFull(error)) throw error;
       const { code, message } = asSealiftError(error);
       context.log.warn({ migration: mid, errorCode: code }, `sweep: ${message}`);
     }

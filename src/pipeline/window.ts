@@ -165,26 +165,6 @@ export class Window {
     };
   }
 
-  // -- poison pages: the object in hand is named before it is touched
-
-  async poison(page: string): Promise<{ current: string | undefined; dead: string[] }> {
-    const found = await this.#redis.hgetall(this.#keys.poison(page));
-    const { current, ...dead } = found;
-    return { current: current || undefined, dead: Object.keys(dead).map((name) => name.slice(1)) };
-  }
-
-  async setCurrent(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { current: key });
-  }
-
-  async bury(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { [`=${key}`]: "1", current: "" });
-  }
-
-  async forgetPoison(page: string): Promise<void> {
-    await this.#redis.del(this.#keys.poison(page));
-  }
-
   // -- rebuild
 
   /** One rebuilder at a time; answers its release, or undefined. */

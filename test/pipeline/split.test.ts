@@ -78,6 +78,7 @@ class Listing {
       name: "test",
       works: new Works(ledger, open),
       objects: new Budget(1),
+      pages: new Budget(4),
       now: () => new Date(),
       draining: signal,
       signal,
