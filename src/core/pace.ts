@@ -36,8 +36,24 @@ export interface Clock {
   after(ms: number, act: () => void): () => void;
 }
 
+/** A ceiling over one process alone. */
+export class OwnCeiling implements Ceiling {
+  readonly #now: () => number;
+  readonly #turns = new Map<string, Turns>();
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
+
+  async lease(resource: string, perSecond: number, wanted: number): Promise<Lease> {
+    const turns = this.#turns.get(resource) ?? new Turns();
+    this.#turns.set(resource, turns);
+    return turns.take(this.#now(), perSecond, wanted);
+  }
+}
+
 /** One rate, handed out in turns that do not overlap: what was not taken is not saved. */
-export class Turns {
+class Turns {
   #freeAtMs = 0;
 
   take(nowMs: number, perSecond: number, wanted: number): Lease {

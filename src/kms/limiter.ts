@@ -89,7 +89,7 @@ class Limited {
   /** Calls that are refused before anything is sent cost no permit; whatever the driver cannot do, the limited one cannot either. */
   driver(): Kms {
     const kms = this.#kms;
-    const { rewrap } = kms;
+    const rewrap = kms.rewrap?.bind(kms);
     return {
       scheme: kms.scheme,
       wrap: (key, dataKey, context, signal) =>
@@ -98,12 +98,7 @@ class Limited {
         this.#run(this.#opener(wrapped), signal, () => kms.unwrap(wrapped, context, signal), wrapped.scheme),
       ...(rewrap && {
         rewrap: (wrapped, from, to, context, signal) =>
-          this.#run(
-            this.#opener(wrapped),
-            signal,
-            () => rewrap.call(kms, wrapped, from, to, context, signal),
-            wrapped.scheme,
-          ),
+          this.#run(this.#opener(wrapped), signal, () => rewrap(wrapped, from, to, context, signal), wrapped.scheme),
       }),
       ...(kms.canRewrap && { canRewrap: kms.canRewrap.bind(kms) }),
       check: (key, use, signal) => this.#run(key, signal, () => kms.check(key, use, signal), keyScheme(key)),

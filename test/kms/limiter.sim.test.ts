@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type Ceiling, Turns } from "../../src/core/pace.ts";
+import { type Ceiling, OwnCeiling } from "../../src/core/pace.ts";
 import { Limiter } from "../../src/kms/limiter/limiter.ts";
 import { SharedQuota, throttle, VirtualClock } from "./simulation.ts";
 
@@ -67,9 +67,9 @@ async function simulate(work: (scene: Scene) => void): Promise<Outcome> {
 
 /** Paced, and deaf to every throttle. */
 const fixed = (perSecond: number) => (scene: Scene) => {
-  const turns = new Turns();
+  const ceiling = new OwnCeiling(() => scene.clock.now());
   const next = async () => {
-    await scene.clock.sleep(turns.take(scene.clock.now(), perSecond, 1).waitMs);
+    await scene.clock.sleep((await ceiling.lease("quota", perSecond, 1)).waitMs);
     void scene.call().catch(() => undefined);
     void next();
   };
@@ -77,18 +77,18 @@ const fixed = (perSecond: number) => (scene: Scene) => {
 };
 
 const adaptive = (most?: number) => (scene: Scene) => {
-  const turns = new Turns();
+  const shared = new OwnCeiling(() => scene.clock.now());
   const ceiling: Ceiling = {
-    lease: async (_, perSecond, wanted) => {
+    lease: async (...asked) => {
       await scene.clock.sleep(1);
-      return turns.take(scene.clock.now(), perSecond, wanted);
+      return shared.lease(...asked);
     },
   };
   for (let i = 0; i < PROCESSES; i++) {
     const limiter = new Limiter("quota", scene.clock);
     if (most !== undefined) limiter.hold(most, ceiling);
     const lane = async () => {
-      for (;;) await limiter.run(scene.call, never);
+      for (;;) await limiter.run(() => scene.call(), never);
     };
     for (let j = 0; j < IN_FLIGHT; j++) void lane();
   }

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { SealiftError } from "../../src/core/error.ts";
 import { DataKey, keyUri, type KeyUri } from "../../src/core/key.ts";
-import { type Ceiling, Turns } from "../../src/core/pace.ts";
+import { type Ceiling, OwnCeiling } from "../../src/core/pace.ts";
 import { openAwsKms } from "../../src/kms/aws.ts";
 import { openGcpKms } from "../../src/kms/gcp/gcp.ts";
 import { openLocalKms } from "../../src/kms/local.ts";
@@ -18,10 +18,7 @@ const never = new AbortController().signal;
 setMaxListeners(0, never);
 
 /** In one process, on the given clock. */
-const ceilingOn = (clock: VirtualClock): Ceiling => {
-  const turns = new Turns();
-  return { lease: async (_, perSecond, wanted) => turns.take(clock.now(), perSecond, wanted) };
-};
+const ceilingOn = (clock: VirtualClock): Ceiling => new OwnCeiling(() => clock.now());
 const own: Ceiling = ceilingOn(new VirtualClock());
 
 kmsSuite("aws, under a limiter", async () => {
@@ -263,11 +260,11 @@ describe("a ceiling", () => {
     const clock = new VirtualClock();
     const limiter = new Limiter("r", clock);
     let failures = 3;
-    const turns = new Turns();
+    const ceiling = ceilingOn(clock);
     limiter.hold(10, {
-      lease: async (_, perSecond, wanted) => {
+      lease: async (...asked) => {
         if (failures-- > 0) throw new Error("against the contract");
-        return turns.take(clock.now(), perSecond, wanted);
+        return ceiling.lease(...asked);
       },
     });
     const at: number[] = [];
