@@ -7,6 +7,8 @@ import { SECRET_REFERENCE } from "../config.ts";
 import { sizeBytes } from "../core/filter.ts";
 
 const TEXT_CHARACTERS_MAX = 4096;
+/** Above every quota that a key service grants. */
+export const REQUESTS_PER_SECOND_MAX = 100_000;
 
 const text = z.string().min(1).max(TEXT_CHARACTERS_MAX);
 
@@ -74,6 +76,15 @@ const keyUriText = text.regex(
   "must be aws-kms://..., gcp-kms://... or local://name",
 );
 
+const requestsPerSecond = (whose: string) =>
+  z
+    .number()
+    .int()
+    .min(1)
+    .max(REQUESTS_PER_SECOND_MAX)
+    .optional()
+    .describe(`Most requests a second to the ${whose} key service, over all workers; absent: what it lets through`);
+
 const keys = z.strictObject({
   wrapWith: keyUriText.describe("The key under which every data key is wrapped at the destination"),
   allow: z
@@ -84,6 +95,8 @@ const keys = z.strictObject({
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
   localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
+  sourceRequestsPerSecond: requestsPerSecond("source's"),
+  destinationRequestsPerSecond: requestsPerSecond("destination's"),
 });
 
 const patterns = z.array(text).min(1).max(1000);

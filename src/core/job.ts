@@ -58,6 +58,9 @@ export interface JobKeys {
   readonly sealContext: Readonly<Record<string, string>>;
   /** Where `local://` keys live. */
   readonly localDirectory?: string | undefined;
+  /** Most requests a second to the source's key service, over all workers; absent: whatever it lets through. */
+  readonly sourceRequestsPerSecond?: number | undefined;
+  readonly destinationRequestsPerSecond?: number | undefined;
 }
 
 /** Which objects take part. Sizes and ages are kept as written; core/filter.ts reads them. */

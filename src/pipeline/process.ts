@@ -3,7 +3,9 @@ import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { Budget } from "../core/budget.ts";
 import type { Log } from "../core/log.ts";
+import type { Pace } from "../core/pace.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { RedisCeiling } from "./ceiling.ts";
 import { type OpenWork, type PipelineContext, Works } from "./context.ts";
 import { closeQueues, openQueues } from "./job.ts";
 import { checkBullmq, checkRedis, connectRedis, pingRedis, type RedisAddress } from "./redis.ts";
@@ -17,6 +19,7 @@ export interface ProcessOptions {
   readonly log: Log;
   /** Objects in flight at once in this process. */
   readonly transfers: number;
+  readonly paces?: () => readonly Pace[];
   readonly times?: Partial<WorkerTimes>;
   readonly allowVolatileRedis?: boolean;
 }
@@ -52,9 +55,10 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
     ledger,
     log,
     name: `${hostname()}:${process.pid}:${options.kind}`,
-    works: new Works(ledger, options.open),
+    works: new Works(ledger, options.open, new RedisCeiling(redis)),
     objects: new Budget(options.transfers),
     pages: new Budget(times.pages),
+    paces: options.paces ?? (() => []),
     now: () => new Date(),
     draining: drain.signal,
     signal: stop.signal,

@@ -143,14 +143,15 @@ export class WorkerProcess {
   }
 
   async #beat(): Promise<void> {
-    const { redis, name } = this.#context;
+    const { redis, name, paces } = this.#context;
     const lagMs = Math.round(this.#lag.percentile(99) / 1e6);
     this.#lag.reset();
     if (lagMs > SLOW_MS) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
     const rssBytes = process.memoryUsage.rss();
     const slots = this.#kind === "copy" ? this.#times.pages : LIST_SHARDS;
     const at = this.#context.now().toISOString();
-    await beat(redis, { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at }, HEARTBEAT_MS * 5);
+    const status = { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at, paces: paces() };
+    await beat(redis, status, HEARTBEAT_MS * 5);
     await this.#watch();
   }
 

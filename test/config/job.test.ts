@@ -227,7 +227,7 @@ describe("published files", () => {
     ["source", /^ {2}# (endpoint|pathStyle|caFile|requesterPays|customerKeys|kms|profile| {2}region| {2}profile)/],
     ["credentials", /^ {2}# (credentials:| {2}(accessKeyId|secretAccessKey|sessionToken))/],
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
-    ["keys", /^ {2}# (requireContext|sealContext|localDirectory)/],
+    ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
     ["options", /^ {2}# (pageObjects|transfers|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
