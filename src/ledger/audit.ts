@@ -3,9 +3,11 @@
  * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1) per shard.
  */
 import { createHash, type Hash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { SealiftError } from "../core/error.ts";
 import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
+import { checkBond } from "./bond.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
@@ -19,7 +21,7 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const totals = noTotals();
   const digest = createHash("sha256");
   let pages = 0;
-  for (const shard of plan.shards) pages += await auditShard(ledger, mid, shard, epoch, totals, digest, signal);
+  for (const shard of plan.shards) pages += await auditShard(ledger, plan, shard, epoch, totals, digest, signal);
   return {
     v: 1,
     mid,
@@ -47,6 +49,20 @@ export function finalState({ counts }: Pick<Totals, "counts">): MigrationState {
   return skipped ? "CompletedWithSkipped" : "Completed";
 }
 
+/** LEDGER_BROKEN where a result contradicts itself. */
+export function checkEnd(name: string, result: ResultRecord): ResultRecord {
+  if (sumCounts(result.counts) === result.listed && finalState(result) === result.state) return result;
+  throw broken(name, "states an end that its own counts do not");
+}
+
+/** LEDGER_BROKEN where a result that stands in the ledger is not what the audit found: nobody's word counts but the records'. */
+export function checkResult(stated: ResultRecord, audited: ResultRecord): void {
+  for (const field of Object.keys(audited) as (keyof ResultRecord)[]) {
+    if (field === "at" || isDeepStrictEqual(stated[field], audited[field])) continue;
+    throw broken(layout.resultName(audited.mid, audited.epoch), `is not what the records add up to: see ${field}`);
+  }
+}
+
 /** The shards' ranges, in plan order, must follow on each other from the first possible key to the last. */
 export function checkCoverage(plan: PlanRecord): void {
   const name = layout.planName(plan.mid);
@@ -64,18 +80,20 @@ export function checkCoverage(plan: PlanRecord): void {
 
 async function auditShard(
   ledger: LedgerReader,
-  mid: string,
+  plan: PlanRecord,
   shard: Shard,
   epoch: number,
   totals: Totals,
   digest: Hash,
   signal: AbortSignal,
 ): Promise<number> {
+  const { mid } = plan;
   let previous: Page | undefined;
   for (let seq = 1; ; seq++) {
     const name = layout.pageName(mid, shard.sid, seq);
     const page = await ledger.page(mid, shard.sid, seq, signal);
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
+    checkBond(plan, page);
     checkChain(name, page, previous, shard);
     const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
     if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);

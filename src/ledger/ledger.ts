@@ -15,23 +15,28 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import type { ListedObject, ObjectHead } from "../core/object.ts";
-import type { ObjectStore } from "../store/store.ts";
-import { audit } from "./audit.ts";
+import type { ListedObject } from "../core/object.ts";
+import type { ObjectStore, OpenObject } from "../store/store.ts";
+import { audit, checkEnd, checkResult } from "./audit.ts";
+import { checkBond, checkIds, checkJob, jobSha256, planSha256 } from "./bond.ts";
 import {
   broken,
   decodePage,
   encodePage,
   encodeRecord,
   type Page,
+  PAGE_BYTES_MAX,
   parseRecord,
+  readRecord,
   RECORD_BYTES_MAX,
+  RETRY_BYTES_MAX,
   sha256Hex,
 } from "./codec.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
 import { type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
 
+export { checkBond, checkResult, jobSha256, planSha256 };
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
 export type {
@@ -77,6 +82,7 @@ export class Ledger {
     const plan = await this.#record(records.plan, layout.planName(mid), signal);
     if (!plan) throw new SealiftError("JOB_UNKNOWN", `no migration ${mid} in ledger ${this.name}`);
     if (plan.mid !== mid) throw broken(layout.planName(mid), `is of another migration (${plan.mid})`);
+    checkJob(plan);
     return plan;
   }
 
@@ -112,8 +118,9 @@ export class Ledger {
     return this.putNew(layout.retryName(mid, retry.epoch), encodeRecord(retry), signal);
   }
 
-  retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
-    return this.#record(records.retry, layout.retryName(mid, epoch), signal);
+  async retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
+    const name = layout.retryName(mid, epoch);
+    return checkIds(name, await this.#record(records.retry, name, signal, RETRY_BYTES_MAX), { epoch });
   }
 
   /** The epoch the migration is in: 0 until a retry was begun. */
@@ -127,8 +134,11 @@ export class Ledger {
     return this.putNew(layout.resultName(result.mid, result.epoch), encodeRecord(result), signal);
   }
 
-  result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
-    return this.#record(records.result, layout.resultName(mid, epoch), signal);
+  /** Its own numbers agree; whether they are the records' only an audit tells. */
+  async result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
+    const name = layout.resultName(mid, epoch);
+    const result = checkIds(name, await this.#record(records.result, name, signal), { mid, epoch });
+    return result && checkEnd(name, result);
   }
 
   // -- pages and their outcomes
@@ -145,11 +155,10 @@ export class Ledger {
 
   async page(mid: string, sid: string, seq: number, signal: AbortSignal): Promise<Page | undefined> {
     const name = layout.pageName(mid, sid, seq);
-    const bytes = await this.get(name, signal);
+    const bytes = await this.get(name, signal, PAGE_BYTES_MAX);
     if (!bytes) return undefined;
     const page = decodePage(bytes, name);
-    const { header } = page;
-    if (header.mid !== mid || header.sid !== sid || header.seq !== seq) throw broken(name, "is of another page");
+    checkIds(name, page.header, { mid, sid, seq });
     return page;
   }
 
@@ -157,17 +166,18 @@ export class Ledger {
   async putDone(done: records.DoneRecord, signal: AbortSignal): Promise<records.DoneRecord> {
     const name = layout.doneName(done.mid, done.sid, done.seq, done.epoch);
     if (await this.putNew(name, encodeRecord(done), signal)) return done;
-    return this.#required(records.done, name, signal);
+    return checkIds(name, await this.#required(records.done, name, signal), idsOf(done));
   }
 
-  done(
+  async done(
     mid: string,
     sid: string,
     seq: number,
     epoch: number,
     signal: AbortSignal,
   ): Promise<records.DoneRecord | undefined> {
-    return this.#record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
+    const name = layout.doneName(mid, sid, seq, epoch);
+    return checkIds(name, await this.#record(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
   /** The outcome of the highest epoch up to `epochMax`. */
@@ -241,21 +251,15 @@ export class Ledger {
     }
   }
 
-  async get(name: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    let opened: { head: ObjectHead; body: AsyncIterable<Uint8Array>; cancel(): Promise<void> };
+  async get(name: string, signal: AbortSignal, bytesMax = RECORD_BYTES_MAX): Promise<Buffer | undefined> {
+    let opened: OpenObject;
     try {
       opened = await this.#store.open(this.#root + name, { signal });
     } catch (error) {
       if (error instanceof SealiftError && error.code === "STORE_NOT_FOUND") return undefined;
       throw error;
     }
-    if (opened.head.sizeBytes > RECORD_BYTES_MAX) {
-      await opened.cancel();
-      throw broken(name, `is larger than ${RECORD_BYTES_MAX} bytes`);
-    }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of opened.body) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return readRecord(name, opened, bytesMax);
   }
 
   async *names(prefix: string, signal: AbortSignal): AsyncGenerator<string> {
@@ -273,8 +277,8 @@ export class Ledger {
     return undefined;
   }
 
-  async #record<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal): Promise<T | undefined> {
-    const bytes = await this.get(name, signal);
+  async #record<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal, most?: number): Promise<T | undefined> {
+    const bytes = await this.get(name, signal, most);
     return bytes && parseRecord(shape, bytes.toString("utf8"), name);
   }
 
@@ -284,6 +288,8 @@ export class Ledger {
     return found;
   }
 }
+
+const idsOf = ({ mid, sid, seq, epoch }: records.DoneRecord) => ({ mid, sid, seq, epoch });
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;

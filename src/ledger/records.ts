@@ -43,6 +43,8 @@ export const pageHeader = z.strictObject({
   isLast: z.boolean(),
   /** SHA-256 of the stored bytes of the page before; absent on page 1. */
   prevSha256: sha256.optional(),
+  /** Of the plan under which it was listed (bond.ts): a plan that is edited later no longer fits its pages. */
+  planSha256: sha256.optional(),
 });
 
 /** One listed object. Short names: there are a thousand of these a page and a million pages. */

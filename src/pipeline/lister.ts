@@ -6,7 +6,7 @@ import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
-import type { Page, Shard } from "../ledger/ledger.ts";
+import { checkBond, type Page, planSha256, type Shard } from "../ledger/ledger.ts";
 import type { ListPage } from "../store/store.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob } from "./job.ts";
@@ -49,13 +49,14 @@ async function listFrom(
   let previous = at.next === 1 ? undefined : await context.ledger.page(id.mid, id.sid, at.next - 1, context.signal);
   if (at.next > 1 && !previous)
     throw new SealiftError("LEDGER_BROKEN", `page ${at.next - 1} of shard ${id.sid} is missing`);
+  if (previous) checkBond(work.plan, previous);
   const after = previous ? previous.header.end : shard.after;
   const { source, sourcePrefix } = work.shores;
   const listing = source.list(sourcePrefix, { after, until: shard.until }, context.signal);
   for await (const batch of batches(listing, work.pageObjects)) {
     if (context.draining.aborted || !(await isRunning(context, window)) || !(await hasRoom(context, window, id.sid)))
       return false;
-    const page = await writePage(context, shard, previous, batch, id);
+    const page = await writePage(context, work, shard, previous, batch, id);
     failpoint("page.written");
     await emitPage(context, window, page);
     if (page.header.isLast) return true;
@@ -68,6 +69,7 @@ async function listFrom(
 
 async function writePage(
   context: PipelineContext,
+  { plan }: Work,
   shard: Shard,
   previous: Page | undefined,
   batch: Batch,
@@ -87,6 +89,7 @@ async function writePage(
     bytes: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     isLast: last,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
+    planSha256: planSha256(plan),
   };
   return context.ledger.putPage(header, objects, context.signal);
 }
