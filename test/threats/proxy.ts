@@ -39,9 +39,7 @@ export interface Proxy {
 }
 
 export async function startProxy(to: string, options: ProxyOptions = {}): Promise<Proxy> {
-  const seen: IncomingMessage[] = [];
   const listener: RequestListener = (incoming, outgoing) => {
-    seen.push(incoming);
     void whole(incoming).then((body) => {
       const { method, url = "/", headers } = incoming;
       const { port } = new URL(to);
@@ -55,11 +53,16 @@ export async function startProxy(to: string, options: ProxyOptions = {}): Promis
       onward.end(options.changeRequest?.(body, incoming) ?? body);
     });
   };
-  return listen(listener, options.tls, seen);
+  return listen(listener, options.tls);
 }
 
 /** A server that answers as it is told, and remembers who asked. */
-export async function listen(listener: RequestListener, tls?: Authority, seen: IncomingMessage[] = []): Promise<Proxy> {
+export async function listen(answer: RequestListener, tls?: Authority): Promise<Proxy> {
+  const seen: IncomingMessage[] = [];
+  const listener: RequestListener = (incoming, outgoing) => {
+    seen.push(incoming);
+    answer(incoming, outgoing);
+  };
   const server = tls ? createTlsServer({ ...tls }, listener) : createServer(listener);
   // A refused handshake is the point.
   server.on("tlsClientError", () => undefined);

@@ -242,10 +242,9 @@ describe("workers", { timeout: 120_000 }, () => {
     const w = (world = await World.open({ objects: 20 }));
     const mid = await w.start();
     const counts = { ...noCounts(), rewrapped: 20 };
-    const lie: ResultRecord = {
-      ...{ v: 1, mid, epoch: 0, state: "Completed", listed: 20, counts, listedBytes: 1, bytes: 1, verified: 0 },
-      ...{ codes: {}, pages: 2, shards: 1, digest: createHash("sha256").digest("hex"), at: AT },
-    };
+    const sums = { listed: 20, counts, listedBytes: 1, bytes: 1, verified: 0, codes: {}, pages: 2, shards: 1 };
+    const digest = createHash("sha256").digest("hex");
+    const lie: ResultRecord = { v: 1, mid, epoch: 0, state: "Completed", ...sums, digest, at: AT };
     expect(await w.ledger.putResult(lie, signal)).toBe(true);
     expect(await w.status(mid)).toMatchObject({ state: "Pending" });
     w.work("list");
