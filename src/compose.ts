@@ -171,15 +171,15 @@ export async function openKms(
 }
 
 /**
- * Which key services the source's envelopes may name: those of keys.allow, or else the provider's own and, where there are
- * local keys, those. Opening one asks for its credentials, so none is opened on the off chance.
+ * Which key services the source's envelopes may name: those of keys.allow, or else the provider's own where keys.account says
+ * whose keys, and local keys where there are some. Opening one asks for its credentials, so none is opened on the off chance.
  */
 export function sourceSchemes(job: Job): readonly KeyScheme[] {
   const allowed = new Set(job.keys.allow.map((text) => keyScheme(keyUri(text))));
   if (allowed.size > 0) return [...allowed];
   const local: readonly KeyScheme[] = job.keys.localDirectory === undefined ? [] : ["local"];
   const { scheme } = parseStoreUrl(job.source.url);
-  return scheme === "file" ? local : [ownScheme(scheme), ...local];
+  return scheme === "file" || job.keys.account === undefined ? local : [ownScheme(scheme), ...local];
 }
 
 const ownScheme = (scheme: "s3" | "gs"): KeyScheme => (scheme === "s3" ? "aws-kms" : "gcp-kms");

@@ -61,6 +61,7 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
     allow: job.keys.allow.map(keyUri),
+    ...(job.keys.account === undefined ? {} : { account: job.keys.account }),
     requireContext: contextOf(job.keys.requireContext),
     sealContext: contextOf(job.keys.sealContext),
     sealWith: "s3ec-v3",

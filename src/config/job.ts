@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
 import { compileFilter } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
-import { type KeyUri, keyName, keyScheme, keyUri } from "../core/key.ts";
+import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
 import { jobShape, shoreShape } from "./shape.ts";
 import { parseStoreUrl, type StoreUrl } from "./url.ts";
 
@@ -100,6 +100,7 @@ function judge(job: Job): void {
     throw invalid("destination.url: lies within the source (or around it), so the migration would list its own copies");
   }
   judgeKeys(job, destination);
+  judgeAccount(job, source);
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
@@ -118,6 +119,18 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   }
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
+  }
+}
+
+/** An account that no key of the job could be of would be a restriction that restricts nothing. */
+function judgeAccount({ keys: { account, allow } }: Job, source: StoreUrl): void {
+  if (account === undefined) return;
+  const strange = allow.findIndex((text) => keyAccount(keyUri(text)) !== account);
+  if (strange >= 0) throw invalid(`keys.allow[${strange}]: is not a key of keys.account; correct one of the two`);
+  if (allow.length > 0) return;
+  if (source.scheme === "file") throw invalid("keys.account: a directory has none; name the keys in keys.allow");
+  if (source.scheme === "s3" && !/^\d{12}$/.test(account)) {
+    throw invalid("keys.account: for keys of an s3:// source it is the AWS account id, 12 digits");
   }
 }
 

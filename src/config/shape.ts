@@ -46,7 +46,7 @@ const access = {
   credentialsFile: absolutePath("Google credentials file").optional(),
   anonymous: flag("Send no Google credentials (emulators, public buckets)"),
   caFile: absolutePath("PEM file of extra certificate authorities").optional(),
-  allowInsecureEndpoint: flag("Allow plain http, and link-local addresses, for this endpoint"),
+  allowInsecureEndpoint: flag("Allow plain http for this endpoint; link-local and metadata addresses stay refused"),
 };
 
 const kms = z
@@ -91,7 +91,11 @@ const keys = z.strictObject({
     .array(keyUriText)
     .max(1000)
     .default([])
-    .describe("Keys that may be opened; empty: any the credentials can open"),
+    .describe("Keys that may be opened; empty: those of keys.account, and without that none (but local:// keys)"),
+  account: text
+    .regex(/^[\w:.-]{1,100}$/, "must be an AWS account id (12 digits) or a Google project")
+    .optional()
+    .describe("AWS account id or Google project whose keys may be opened where keys.allow is empty"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
   localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),

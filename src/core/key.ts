@@ -27,6 +27,12 @@ export const keyScheme = (uri: KeyUri): KeyScheme => uri.slice(0, uri.indexOf(":
 /** The provider's own name of the key: an ARN, a resource name, a file's name. */
 export const keyName = (uri: KeyUri): string => uri.slice(uri.indexOf("://") + 3);
 
+/** The AWS account or Google project that a key belongs to, as its name says; absent for local keys and for what is no full name. */
+export function keyAccount(uri: KeyUri): string | undefined {
+  const [, account, project] = /^(?:arn:[^:]+:kms:[^:]+:(\d{12}):|projects\/([^/]+)\/)/.exec(keyName(uri)) ?? [];
+  return account ?? project;
+}
+
 /** What a data key is bound to when it is wrapped: a map of strings, order without meaning (AWS: encryption context). */
 export type KeyContext = ReadonlyMap<string, string>;
 

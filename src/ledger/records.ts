@@ -48,6 +48,8 @@ export const pageHeader = z.strictObject({
    * the next page of objects, so whoever writes that number first decides, and nobody lists behind a split.
    */
   split: z.strictObject({ at: z.string().min(1).max(1024) }).optional(),
+  /** Of the plan under which it was listed (bond.ts): a plan that is edited later no longer fits its pages. */
+  planSha256: sha256.optional(),
 });
 
 /** One listed object. Short names: there are a thousand of these a page and a million pages. */

@@ -1,11 +1,11 @@
 /** What operators do to migrations: start, pause, resume, cancel, retry, and ask. Ledger first, then Redis; Redis may be absent. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, SealiftError } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { Log } from "../core/log.ts";
 import { compareKeys } from "../core/object.ts";
-import type { EventRecord, Ledger, Shard } from "../ledger/ledger.ts";
+import { type EventRecord, jobSha256, type Ledger, type Shard } from "../ledger/ledger.ts";
 import { isRetried } from "./copier.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
@@ -33,9 +33,8 @@ export async function startMigration(control: Control, mid: string, job: Job, pr
   const { ledger, signal } = control;
   const createdAt = control.now().toISOString();
   const data = { ...job } as Record<string, unknown>;
-  const jobSha256 = createHash("sha256").update(JSON.stringify(data)).digest("hex");
   const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
-  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256, shards }, signal);
+  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256: jobSha256(data), shards }, signal);
   await note(control, mid, "start");
   if (control.redis) await refresh(control, mid);
 }

@@ -8,7 +8,7 @@ import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import type { DoneRecord, Page, Problem } from "../ledger/ledger.ts";
+import { checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
 import { neighboursIn } from "../transfer/divided.ts";
 import { copyPage } from "../transfer/page.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
@@ -78,6 +78,7 @@ async function workPage(
   const work = await context.works.get(id.mid, context.signal);
   const page = await context.ledger.page(id.mid, id.sid, id.seq, context.signal);
   if (!page) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} of ${id.mid} is missing`);
+  checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
   const receipts = await copyCarefully(context, work, page, chosen, care);
   refuseExpired(receipts);

@@ -6,7 +6,7 @@ import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { KeyRange, ListedObject } from "../core/object.ts";
-import { canSplit, halvesOf, type Page, type PageHeader, type Shard } from "../ledger/ledger.ts";
+import { canSplit, checkBond, halvesOf, type Page, type PageHeader, planSha256, type Shard } from "../ledger/ledger.ts";
 import type { ListPage, ObjectStore } from "../store/store.ts";
 import { middleOf } from "./bisect.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
@@ -58,6 +58,7 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
   let previous = at.next === 1 ? undefined : await context.ledger.page(id.mid, id.sid, at.next - 1, context.signal);
   if (at.next > 1 && !previous)
     throw new SealiftError("LEDGER_BROKEN", `page ${at.next - 1} of shard ${id.sid} is missing`);
+  if (previous) checkBond(work.plan, previous);
   const after = previous ? previous.header.end : shard.after;
   const { source, sourcePrefix } = work.shores;
   const listing = source.list(sourcePrefix, { after, until: shard.until }, context.signal);
@@ -92,7 +93,7 @@ function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
 
 /** What stands in the ledger under the next number afterwards, whoever wrote it. */
 function putPage(
-  { context, shard, id }: Turn,
+  { context, work, shard, id }: Turn,
   previous: Page | undefined,
   { end, ...fields }: Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined },
   objects: readonly ListedObject[],
@@ -107,6 +108,7 @@ function putPage(
     ...(end === undefined ? {} : { end }),
     ...fields,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
+    planSha256: planSha256(work.plan),
   };
   return context.ledger.putPage(header, objects, context.signal);
 }

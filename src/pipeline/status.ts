@@ -43,7 +43,8 @@ export async function migrationStatus(sources: Sources, mid: string): Promise<Mi
   const meta = await window?.meta();
   const epoch = meta?.epoch ?? (await ledger.epoch(mid, signal));
   const result = await ledger.result(mid, epoch, signal);
-  if (result) return fromResult(plan, result);
+  // A result beside open pages is nobody's audit: what Redis knows is shown instead (a planted result must not look like an end).
+  if (result && !(window && meta && (await isOpen(window, meta)))) return fromResult(plan, result);
   if (window && meta) return fromWindow(plan, window, meta, redis);
   return fromLedger(sources, plan, epoch);
 }
@@ -80,6 +81,9 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
     result,
   };
 }
+
+const isOpen = async (window: Window, { epoch }: Meta): Promise<boolean> =>
+  (await window.openShards()).length > 0 || (await window.retryLeft(epoch)) > 0;
 
 type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
 

@@ -9,7 +9,7 @@ import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts"
 import { ACTIVE, KNOWN, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
 import { isRedisFull } from "./room.ts";
-import type { ShardWindow, Window } from "./window.ts";
+import type { RunState, ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
 const RETRY_WINDOW = 200;
@@ -36,10 +36,22 @@ export async function sweep(context: PipelineContext, lockMs: number): Promise<b
 async function findMigrations(context: PipelineContext): Promise<void> {
   const { ledger, redis, signal } = context;
   for await (const mid of ledger.migrations(signal)) {
-    const state = await stateOf(ledger, await ledger.plan(mid, signal), await ledger.epoch(mid, signal), signal);
+    const state = await stateFound(context, mid);
     if (state === "running" || state === "paused" || state === "halted") await redis.sadd(ACTIVE, mid);
   }
   await redis.set(KNOWN, "1");
+}
+
+/** undefined: its records are broken. That is for a person to look at, and must not keep the other migrations from being found. */
+async function stateFound({ ledger, log, signal }: PipelineContext, mid: string): Promise<RunState | undefined> {
+  try {
+    return await stateOf(ledger, await ledger.plan(mid, signal), await ledger.epoch(mid, signal), signal);
+  } catch (thrown) {
+    const error = asSealiftError(thrown);
+    if (error.code !== "LEDGER_BROKEN") throw error;
+    log.error({ migration: mid, errorCode: error.code }, error.line());
+    return undefined;
+  }
 }
 
 async function sweepMigration(context: PipelineContext, mid: string): Promise<void> {
