@@ -46,12 +46,7 @@ async function* problemsOf(
   epoch: number,
   signal: AbortSignal,
 ): AsyncGenerator<Problem> {
-  for (const { sid } of plan.shards) {
-    for (let seq = 1; await ledger.page(plan.mid, sid, seq, signal); seq++) {
-      const done = await ledger.latestDone(plan.mid, sid, seq, epoch, signal);
-      if (done) yield* done.problems;
-    }
-  }
+  for await (const { problems } of ledger.outcomes(plan, epoch, signal)) yield* problems;
 }
 
 async function summarize(

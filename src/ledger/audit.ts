@@ -1,14 +1,16 @@
 /**
  * The independent audit, from the ledger alone: do the shards cover every key, is each shard's chain of pages whole, has each
- * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1) per shard.
+ * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1).
  */
 import { createHash, type Hash } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
 import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
+import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
+import { halvesOf } from "./shards.ts";
 import { addDone, noTotals, type Totals } from "./rebuild.ts";
 import type { DoneRecord, MigrationState, PlanRecord, ResultRecord, Shard } from "./records.ts";
 
@@ -16,10 +18,18 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const plan = await ledger.plan(mid, signal);
   checkCoverage(plan);
   const epoch = await ledger.epoch(mid, signal);
-  const totals = noTotals();
-  const digest = createHash("sha256");
-  let pages = 0;
-  for (const shard of plan.shards) pages += await auditShard(ledger, mid, shard, epoch, totals, digest, signal);
+  const run: Audit = {
+    ledger,
+    mid,
+    epoch,
+    signal,
+    totals: noTotals(),
+    digest: createHash("sha256"),
+    pages: 0,
+    shards: 0,
+  };
+  for (const shard of plan.shards) await auditTree(run, shard);
+  const { totals, digest, pages, shards } = run;
   return {
     v: 1,
     mid,
@@ -32,7 +42,7 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
     verified: totals.verified,
     codes: totals.codes,
     pages,
-    shards: plan.shards.length,
+    shards,
     digest: digest.digest("hex"),
     at,
   };
@@ -62,29 +72,68 @@ export function checkCoverage(plan: PlanRecord): void {
   });
 }
 
-async function auditShard(
-  ledger: LedgerReader,
-  mid: string,
-  shard: Shard,
-  epoch: number,
-  totals: Totals,
-  digest: Hash,
-  signal: AbortSignal,
-): Promise<number> {
+interface Audit {
+  readonly ledger: LedgerReader;
+  readonly mid: string;
+  readonly epoch: number;
+  readonly signal: AbortSignal;
+  readonly totals: Totals;
+  readonly digest: Hash;
+  pages: number;
+  shards: number;
+}
+
+/** A shard and the halves it was split into, in key order. */
+async function auditTree(run: Audit, shard: Shard): Promise<void> {
+  run.shards++;
+  const last = await auditShard(run, shard);
+  run.pages += last.header.seq;
+  for (const half of halvesOf(shard, last.header)) await auditTree(run, half);
+}
+
+/** Answers the last page. */
+async function auditShard(run: Audit, shard: Shard): Promise<Page> {
+  const { mid, totals, digest } = run;
   let previous: Page | undefined;
-  for (let seq = 1; ; seq++) {
+  for await (const { seq, page, done } of inOrder(recordsOf(run, shard))) {
     const name = layout.pageName(mid, shard.sid, seq);
-    const page = await ledger.page(mid, shard.sid, seq, signal);
+    if (previous?.header.isLast) {
+      if (page || done) throw broken(name, "follows the last page of its shard");
+      return previous;
+    }
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
     checkChain(name, page, previous, shard);
-    const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
     if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);
-    if (page.header.isLast) return seq;
     previous = page;
   }
+  throw new SealiftError("INTERNAL", `the audit of shard ${shard.sid} ended before its records did`);
+}
+
+interface Records {
+  readonly seq: number;
+  readonly page: Page | undefined;
+  readonly done: DoneRecord | undefined;
+}
+
+/** Page after page with the last word on it, up to the first number that has no outcome: one behind the last page. */
+async function* recordsOf(run: Audit, { sid }: Shard): AsyncGenerator<Task<Records>> {
+  const { ledger, mid, epoch: epochMax, signal } = run;
+  let expected = 1;
+  for await (const { seq, epoch } of latestOutcomes(ledger, mid, sid, epochMax, signal)) {
+    if (seq !== expected) break;
+    expected++;
+    yield async () => {
+      const [page, done] = await Promise.all([
+        ledger.page(mid, sid, seq, signal),
+        ledger.done(mid, sid, seq, epoch, signal),
+      ]);
+      return { seq, page, done };
+    };
+  }
+  yield async () => ({ seq: expected, page: await ledger.page(mid, sid, expected, signal), done: undefined });
 }
 
 function checkChain(name: string, page: Page, previous: Page | undefined, shard: Shard): void {
@@ -92,7 +141,8 @@ function checkChain(name: string, page: Page, previous: Page | undefined, shard:
   const after = previous ? previous.header.end : shard.after;
   if (header.after !== after) throw broken(name, "does not begin where the page before it ended");
   if (header.prevSha256 !== previous?.sha256) throw broken(name, "does not follow the page before it (hash)");
-  if (header.isLast && header.end !== shard.until) throw broken(name, "ends before its shard does");
+  if (header.isLast && header.end !== (header.split ? after : shard.until))
+    throw broken(name, "ends before its shard does");
   let last = after;
   let bytes = 0;
   for (const { key, sizeBytes } of objects) {

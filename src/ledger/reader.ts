@@ -7,13 +7,6 @@ export interface LedgerReader {
   epoch(mid: string, signal: AbortSignal): Promise<number>;
   page(mid: string, sid: string, seq: number, signal: AbortSignal): Promise<Page | undefined>;
   done(mid: string, sid: string, seq: number, epoch: number, signal: AbortSignal): Promise<DoneRecord | undefined>;
-  latestDone(
-    mid: string,
-    sid: string,
-    seq: number,
-    epochMax: number,
-    signal: AbortSignal,
-  ): Promise<DoneRecord | undefined>;
   ckpt(mid: string, sid: string, signal: AbortSignal): Promise<CkptRecord | undefined>;
   names(prefix: string, signal: AbortSignal): AsyncIterable<string>;
 }

@@ -4,10 +4,12 @@
  */
 import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
-import { broken } from "./codec.ts";
+import { eachPage, inOrder } from "./ahead.ts";
+import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
-import type { CkptRecord, CodeCounts, DoneRecord, Shard } from "./records.ts";
+import { halvesOf } from "./shards.ts";
+import type { CkptRecord, CodeCounts, DoneRecord, PageHeader, Shard } from "./records.ts";
 
 export interface Totals {
   readonly counts: Record<Outcome, number>;
@@ -30,6 +32,8 @@ export interface ShardSummary {
   readonly last: number | undefined;
   /** Where listing goes on. */
   readonly cursor: string | undefined;
+  /** What is left of it went to these two; empty where it was not split. */
+  readonly halves: readonly Shard[];
   readonly totals: Totals;
   /** `seq` of pages with an outcome of a later epoch, with that epoch; for retries. */
   readonly later: ReadonlyMap<number, number>;
@@ -76,38 +80,65 @@ export async function summarizeShard(
   shard: Shard,
   signal: AbortSignal,
 ): Promise<ShardSummary> {
-  const pages = await countPages(ledger, mid, shard.sid, signal);
+  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
   const marks = await outcomesOf(ledger, mid, shard.sid, signal);
   const totals = noTotals();
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
   const settled = addCheckpoint(totals, ckpt);
-  for (let seq = settled + 1; seq <= pages; seq++) {
-    if (marks.has(seq)) addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal));
-    else await addOpenPage(ledger, mid, shard.sid, seq, totals, signal);
+  const read = async (seq: number) =>
+    marks.has(seq) ? required(ledger, mid, shard.sid, seq, 0, signal) : openPage(ledger, mid, shard.sid, seq, signal);
+  for await (const found of inOrder(eachPage(settled + 1, pages, read))) {
+    if ("epoch" in found) addDone(totals, found);
+    else addListed(totals, found);
   }
-  for (const [seq, epoch] of marks.later) {
-    addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal), -1);
-    addDone(totals, await required(ledger, mid, shard.sid, seq, epoch, signal));
-  }
-  const final = pages === 0 ? undefined : await ledger.page(mid, shard.sid, pages, signal);
+  await addLater(ledger, mid, shard.sid, marks, totals, signal);
   return {
     next: pages + 1,
     watermark: marks.watermark,
     outOfOrder: [...marks.above].sort((a, b) => a - b),
     last: final?.header.isLast ? pages : undefined,
     cursor: final ? final.header.end : shard.after,
+    halves: final ? halvesOf(shard, final.header) : [],
     totals,
     later: marks.later,
   };
 }
 
+/** What later epochs made of pages stands in place of what epoch 0 did. */
+async function addLater(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  { later }: Marks,
+  totals: Totals,
+  signal: AbortSignal,
+): Promise<void> {
+  const pairs = Array.from(later, ([seq, epoch]) => async () => {
+    const first = await required(ledger, mid, sid, seq, 0, signal);
+    return [first, await required(ledger, mid, sid, seq, epoch, signal)] as const;
+  });
+  for await (const [first, last] of inOrder(pairs)) {
+    addDone(totals, first, -1);
+    addDone(totals, last);
+  }
+}
+
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
-async function countPages(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<number> {
+export async function countPages(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  signal: AbortSignal,
+): Promise<{ readonly pages: number; readonly last: Page | undefined }> {
   let pages = 0;
   for await (const name of ledger.names(layout.pagesPrefix(mid, sid), signal)) {
-    if (layout.seqOf(name) !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
+    const seq = layout.seqOf(name);
+    // A folder's marker, a note of somebody's: not a record.
+    if (Number.isNaN(seq)) continue;
+    if (seq !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
   }
-  return pages;
+  const last = pages === 0 ? undefined : await ledger.page(mid, sid, pages, signal);
+  return { pages, last };
 }
 
 class Marks {
@@ -132,7 +163,9 @@ class Marks {
 async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
-    marks.add(layout.seqOf(name), layout.epochOf(name));
+    const seq = layout.seqOf(name);
+    const epoch = layout.epochOf(name);
+    if (!Number.isNaN(seq) && !Number.isNaN(epoch)) marks.add(seq, epoch);
   }
   return marks;
 }
@@ -161,23 +194,27 @@ export async function sumPages(
 ): Promise<CkptRecord> {
   const totals = noTotals();
   const settled = addCheckpoint(totals, from);
-  for (let page = settled + 1; page <= seq; page++) addDone(totals, await required(ledger, mid, sid, page, 0, signal));
+  const read = (page: number) => required(ledger, mid, sid, page, 0, signal);
+  for await (const done of inOrder(eachPage(settled + 1, seq, read))) addDone(totals, done);
   const { counts, listedBytes, bytes, verified, codes } = totals;
   return { v: 1, seq, counts, listedBytes, bytes, verified, codes };
 }
 
-async function addOpenPage(
+async function openPage(
   ledger: LedgerReader,
   mid: string,
   sid: string,
   seq: number,
-  totals: Totals,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<PageHeader> {
   const page = await ledger.page(mid, sid, seq, signal);
   if (!page) throw broken(layout.pageName(mid, sid, seq), "was listed and cannot be read");
-  totals.listed += page.header.count;
-  totals.listedBytes += page.header.bytes;
+  return page.header;
+}
+
+function addListed(totals: Totals, { count, bytes }: PageHeader): void {
+  totals.listed += count;
+  totals.listedBytes += bytes;
 }
 
 async function required(

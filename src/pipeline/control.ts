@@ -100,15 +100,11 @@ async function failedPages(
   code: Code | undefined,
 ): Promise<[string, number][]> {
   const { ledger, signal } = control;
-  const pages: [string, number][] = [];
-  for (const shard of (await ledger.plan(mid, signal)).shards) {
-    for (let seq = 1; ; seq++) {
-      const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
-      if (!done) break;
-      if (done.problems.some((problem) => isRetried(problem, code))) pages.push([shard.sid, seq]);
-    }
+  const failed: [string, number][] = [];
+  for await (const { sid, seq, problems } of ledger.outcomes(await ledger.plan(mid, signal), epoch, signal)) {
+    if (problems.some((problem) => isRetried(problem, code))) failed.push([sid, seq]);
   }
-  return pages;
+  return failed;
 }
 
 /** From the ledger: it is right whether or not Redis is there. */

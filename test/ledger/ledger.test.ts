@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Archive } from "../../src/ledger/archive.ts";
 import { SealiftError } from "../../src/core/error.ts";
 import { compareKeys } from "../../src/core/object.ts";
 import { sumCounts } from "../../src/core/plan.ts";
@@ -29,12 +30,24 @@ describe("pages", () => {
     );
   });
 
-  it("are refused when cut, foreign, or made to explode", async () => {
+  it("are refused before they are written where they could not be read back", async () => {
     const { ledger } = await emptyLedger();
+    const header = { v: 1 as const, mid: MID, sid: "s0001", seq: 1, count: 1, bytes: 1, isLast: true };
+    for (const row of [{ etag: "e".repeat(300) }, { sizeBytes: -1 }, { key: "" }, { lastModifiedMs: Number.NaN }])
+      expect(await code(ledger.putPage(header, [{ ...object("a"), ...row }], signal))).toBe("LIST_BROKEN");
+    expect(await ledger.page(MID, "s0001", 1, signal)).toBeUndefined();
+  });
+
+  it("are refused when cut, foreign, or made to explode", async () => {
+    const { ledger, store } = await emptyLedger();
     const name = `${MID}/pages/s0001/000000001.ndjson.gz`;
-    await ledger.putNew(name, gzipSync(Buffer.alloc(64 * 1024 * 1024)), signal);
+    await new Archive(store, "ledger/").putNew(name, gzipSync(Buffer.alloc(64 * 1024 * 1024)), signal);
     expect(await code(ledger.page(MID, "s0001", 1, signal))).toBe("LEDGER_BROKEN");
-    await ledger.putNew(`${MID}/pages/s0001/000000002.ndjson.gz`, Buffer.from("not gzip"), signal);
+    await new Archive(store, "ledger/").putNew(
+      `${MID}/pages/s0001/000000002.ndjson.gz`,
+      Buffer.from("not gzip"),
+      signal,
+    );
     expect(await code(ledger.page(MID, "s0001", 2, signal))).toBe("LEDGER_BROKEN");
   });
 
@@ -66,9 +79,36 @@ describe("records", () => {
   });
 
   it("edited records are LEDGER_BROKEN and name the record", async () => {
-    const { ledger } = await emptyLedger();
-    await ledger.putNew(`${MID}/done/s0001/000000001.e0.json`, Buffer.from('{"v":1,"mid":"x"}'), signal);
+    const { ledger, store } = await emptyLedger();
+    await new Archive(store, "ledger/").putNew(
+      `${MID}/done/s0001/000000001.e0.json`,
+      Buffer.from('{"v":1,"mid":"x"}'),
+      signal,
+    );
     await expect(ledger.done(MID, "s0001", 1, 0, signal)).rejects.toThrow(/done\/s0001\/000000001/);
+  });
+
+  it("events come back as they were written, whatever the clocks of those who wrote them", async () => {
+    const { ledger } = await emptyLedger();
+    const by = "somebody";
+    await ledger.putEvent(MID, { action: "pause", at: "2036-01-01T00:00:00.000Z", by }, signal);
+    const actions = ["resume", "cancel"] as const;
+    for (const action of actions) await ledger.putEvent(MID, { action, at: "2016-01-01T00:00:00.000Z", by }, signal);
+    expect((await ledger.events(MID, signal)).map(({ action }) => action)).toEqual(["start", "pause", ...actions]);
+    const many = Array.from({ length: 8 }, () => ledger.putEvent(MID, { action: "resume", at: "x", by }, signal));
+    await Promise.all(many);
+    expect((await ledger.events(MID, signal)).length).toBe(12);
+  });
+
+  it("what is none of ours among the records is passed over", async () => {
+    const { ledger, store } = await emptyLedger();
+    const pages = await writePages(ledger, SHARD, [["a"], ["b"]]);
+    for (const page of pages) await ledger.putDone(doneOf(page), signal);
+    const archive = new Archive(store, "ledger/");
+    for (const name of ["pages/s0001/", "pages/s0001/README.txt", "done/s0001/", "done/s0001/x.json", "retry/"])
+      await archive.putNew(`${MID}/${name}`, Buffer.from("x"), signal);
+    expect(await ledger.summarize(planOf([SHARD]), SHARD, signal)).toMatchObject({ next: 3, watermark: 2, last: 2 });
+    expect((await ledger.audit(MID, "2026-01-01T00:00:00.000Z", signal)).listed).toBe(2);
   });
 
   it("migrations are found with nothing but the ledger", async () => {
