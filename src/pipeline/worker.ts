@@ -1,5 +1,5 @@
 /** One worker process: BullMQ workers for its queues, the sweeper, a heartbeat, and an end that gives work back. */
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { asSealiftError, type SealiftError } from "../core/error.ts";
@@ -47,7 +47,7 @@ export class WorkerProcess {
   readonly #onStuck: () => void;
   #sweeping = Promise.resolve();
   #inHand = 0;
-  #lastJobMs = Date.now();
+  #lastJobMs = performance.now();
 
   /** `onStuck`: jobs wait and this process cannot get at them any more. */
   constructor(
@@ -93,11 +93,12 @@ export class WorkerProcess {
       if (thrown instanceof DelayedError || thrown instanceof WaitingError || thrown instanceof UnrecoverableError)
         throw thrown;
       const error = asSealiftError(thrown);
+      if (error.code === "JOB_UNKNOWN") throw new UnrecoverableError(`ghost job: ${error.message}`);
       await this.#report(job, error);
       throw error;
     } finally {
       this.#inHand--;
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
     }
   }
 
@@ -153,11 +154,11 @@ export class WorkerProcess {
    */
   async #watch(): Promise<void> {
     const queue = this.#context.queues[this.#kind];
-    const idle = this.#inHand === 0 && Date.now() - this.#lastJobMs > STUCK_MS;
+    const idle = this.#inHand === 0 && performance.now() - this.#lastJobMs > STUCK_MS;
     if (!idle || this.#context.draining.aborted) return;
     const waiting = await queue.getWaitingCount();
     if (waiting === 0 || (await queue.isPaused())) {
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
       return;
     }
     this.#context.log.error({ queue: queue.name, waiting }, "jobs wait and none reaches this process: ending it");
