@@ -40,6 +40,8 @@ const objects = values.objects === undefined ? undefined : number("objects", val
 const only = values.only?.split(",");
 const say = values.quiet ? () => undefined : (line: string) => process.stdout.write(`${line}\n`);
 
+process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
+
 const results: RunResult[] = [];
 for (const seed of seedsOf()) {
   const result = await runSeed({ seed, minutes, workers, objects, only, say });

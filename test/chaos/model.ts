@@ -90,11 +90,10 @@ export class Model {
       const bad = i % 25 === 24 ? random.pick(BAD) : undefined;
       await model.write(nameOf(i, random), bad ?? random.pick(KINDS), random);
     }
-    const keysInOrder = [...model.versions.keys()];
-    for (let i = CONFLICTS_EVERY - 1; i < keysInOrder.length; i += CONFLICTS_EVERY)
-      await model.#occupy(keysInOrder[i] as string, stores.destination, random, true);
-    for (const stranger of ["b/stranger", "zz/stranger 🗝"])
-      await model.#occupy(stranger, stores.destination, random, false);
+    const good = model.untouched().filter(({ fate }) => fate === "arrives");
+    const occupied = good.filter((_, index) => index % CONFLICTS_EVERY === CONFLICTS_EVERY - 1).map(({ key }) => key);
+    for (const key of [...occupied, "b/stranger", "zz/stranger 🗝"])
+      await model.#occupy(key, stores.destination, random);
     return model;
   }
 
@@ -166,14 +165,13 @@ export class Model {
     await this.#source.remove(key, signal);
   }
 
-  async #occupy(key: string, destination: ObjectStore, random: Random, conflict: boolean): Promise<void> {
+  async #occupy(key: string, destination: ObjectStore, random: Random): Promise<void> {
     const body = random.bytes(77);
     const attributes = { metadata: new Map([["owner", "somebody else"]]) };
     await destination.put(key, once(body), { sizeBytes: body.length, attributes, condition: "absent", signal });
     this.standing.set(key, sha256(body));
     const [version] = this.versions.get(key) ?? [];
-    // What cannot be recognised or opened is refused before anybody looks at the destination.
-    if (conflict && version?.fate === "arrives") this.versions.set(key, [{ ...version, fate: "conflict" }]);
+    if (version) this.versions.set(key, [{ ...version, fate: "conflict" }]);
   }
 
   close(): Promise<void> {

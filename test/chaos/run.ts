@@ -115,9 +115,10 @@ class Run {
     const status = this.#cancelled ? await this.#rest() : await this.#finish();
     const epochs = this.#cancelled ? 0 : await this.#clearFailures();
     const result = this.#cancelled ? undefined : (await world.status()).result;
+    const complaints = await checkEnd(world, result, this.#random.fork("check"));
     await this.#fleet.stop();
     if (!result && !this.#cancelled) this.#complaints.push(`it did not end: ${JSON.stringify(status)}`);
-    this.#complaints.push(...(await checkEnd(world, result, this.#random.fork("check"))));
+    this.#complaints.push(...complaints);
     const { pages } = result ?? status.totals;
     const { kills } = this.#scene;
     const state = result?.state ?? status.state;
@@ -143,7 +144,7 @@ class Run {
   async #harmful(ms: number): Promise<void> {
     const untilMs = Date.now() + ms;
     while (Date.now() < untilMs) {
-      await this.#progressOr(this.#random.int(3, 25), Math.min(this.#random.int(300, 4000), untilMs - Date.now()));
+      await this.#progressOr(this.#random.int(3, 25), Math.min(this.#random.int(200, 2500), untilMs - Date.now()));
       const status = await this.#look();
       if (status?.result) return;
       await this.#harm();

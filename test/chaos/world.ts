@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import { openShores } from "../../src/compose.ts";
+import { openShores, openStore } from "../../src/compose.ts";
 import { type OpenedLedger, openLedger } from "../../src/compose/work.ts";
 import { parseJob } from "../../src/config/job.ts";
-import type { Job } from "../../src/core/job.ts";
+import type { Job, Shore } from "../../src/core/job.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
 import { type Control, newMigrationId, startMigration } from "../../src/pipeline/control.ts";
 import { closeQueues, openQueues, type Queues } from "../../src/pipeline/job.ts";
@@ -65,12 +65,14 @@ export class World {
   queues: Queues;
   mid = "";
   readonly #ledger: OpenedLedger;
+  readonly #ledgerShore: Shore;
   readonly #build: string;
   readonly #ended = new WeakSet<ChildProcess>();
 
   private constructor(
     parts: Pick<World, "directory" | "clouds" | "model" | "job" | "shores" | "redis"> & {
       readonly opened: OpenedLedger;
+      readonly ledgerShore: Shore;
       readonly build: string;
     },
   ) {
@@ -81,6 +83,7 @@ export class World {
     this.shores = parts.shores;
     this.redis = parts.redis;
     this.#ledger = parts.opened;
+    this.#ledgerShore = parts.ledgerShore;
     this.#build = parts.build;
     this.connection = connectRedis(parts.redis.address);
     this.queues = openQueues(this.connection);
@@ -97,13 +100,10 @@ export class World {
     // The runner speaks to the ledger as the workers do, by credentials of the environment.
     Object.assign(process.env, ENVIRONMENT);
     const { ledger } = clouds;
-    const opened = await openLedger(
-      ledger
-        ? { url: ledger.url, endpoint: ledger.endpoint, region: ledger.region, pathStyle: true }
-        : { url: `file://${join(directory, "ledger")}` },
-    );
+    const ledgerShore = ledger ? { ...ledger, pathStyle: true } : { url: `file://${join(directory, "ledger")}` };
+    const opened = await openLedger(ledgerShore);
     const redis = await startPrivateRedis(join(directory, "state"));
-    return new World({ directory, clouds, model, job, shores, redis, opened, build });
+    return new World({ directory, clouds, model, job, shores, redis, opened, ledgerShore, build });
   }
 
   get ledger(): Ledger {
@@ -207,10 +207,20 @@ globalThis.Date = new Proxy(Real, {
         if (entry.isFile()) found.set(path, await readFile(path));
       }
     }
-    if (this.clouds.ledger)
-      for await (const name of this.ledger.names("", signal))
-        found.set(`ledger ${name}`, (await this.ledger.get(name, signal)) ?? Buffer.alloc(0));
+    if (this.clouds.ledger) await this.#cloudRecords(found);
     return found;
+  }
+
+  async #cloudRecords(found: Map<string, Buffer>): Promise<void> {
+    const { store, prefix } = await openStore(this.#ledgerShore);
+    for await (const { objects } of store.list(prefix, {}, signal)) {
+      for (const { key } of objects) {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of (await store.open(key, { signal })).body) chunks.push(chunk);
+        found.set(`ledger ${key}`, Buffer.concat(chunks));
+      }
+    }
+    await store.close();
   }
 
   async close(): Promise<void> {
