@@ -20,10 +20,12 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const plan = await ledger.plan(mid, signal);
   checkCoverage(plan);
   const epoch = await ledger.epoch(mid, signal);
+  const retry = epoch === 0 ? undefined : await ledger.retry(mid, epoch, signal);
   const run: Audit = {
     ledger,
     plan,
     epoch,
+    retried: new Set(retry?.pages.map(([sid, seq]) => `${sid}.${seq}`)),
     signal,
     totals: noTotals(),
     digest: createHash("sha256"),
@@ -92,6 +94,8 @@ interface Audit {
   readonly ledger: LedgerReader;
   readonly plan: PlanRecord;
   readonly epoch: number;
+  /** Pages that the epoch goes over again. */
+  readonly retried: ReadonlySet<string>;
   readonly signal: AbortSignal;
   readonly totals: Totals;
   readonly digest: Hash;
@@ -121,6 +125,8 @@ async function auditShard(run: Audit, shard: Shard): Promise<Page> {
     checkBond(plan, page);
     checkChain(name, page, previous, shard);
     if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    if (done.epoch < run.epoch && run.retried.has(`${shard.sid}.${seq}`))
+      throw new SealiftError("INCOMPLETE", `page ${name} is retried and has no outcome of epoch ${run.epoch}`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);

@@ -81,7 +81,7 @@ export async function summarizeShard(
   signal: AbortSignal,
 ): Promise<ShardSummary> {
   const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
-  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
+  const marks = await outcomesOf(ledger, mid, shard.sid, pages, signal);
   const totals = noTotals();
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
   const settled = addCheckpoint(totals, ckpt);
@@ -160,12 +160,19 @@ class Marks {
   }
 }
 
-async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
+/** Of the pages that were counted. One that was written and copied since is as good as not yet there, and comes again. */
+async function outcomesOf(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  pages: number,
+  signal: AbortSignal,
+): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
     const seq = layout.seqOf(name);
     const epoch = layout.epochOf(name);
-    if (!Number.isNaN(seq) && !Number.isNaN(epoch)) marks.add(seq, epoch);
+    if (seq <= pages && !Number.isNaN(epoch)) marks.add(seq, epoch);
   }
   return marks;
 }

@@ -86,7 +86,8 @@ export class Works {
   /** undefined: the window is lost. */
   state(window: Window, nowMs: number): Promise<RunState | undefined> {
     const known = this.#states.get(window.mid);
-    if (known && nowMs - known.at < STATE_TTL_MS) return known.state;
+    // A clock that was set back must not keep a state alive for hours.
+    if (known && Math.abs(nowMs - known.at) < STATE_TTL_MS) return known.state;
     const state = window.meta().then((meta) => meta?.state);
     this.#states.set(window.mid, { state, at: nowMs });
     state.catch(() => this.#states.delete(window.mid));

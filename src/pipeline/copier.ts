@@ -77,7 +77,11 @@ async function workPage(
   const startedAt = context.now().toISOString();
   const work = await context.works.get(id.mid, context.signal);
   const page = await context.ledger.page(id.mid, id.sid, id.seq, context.signal);
-  if (!page) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} of ${id.mid} is missing`);
+  if (!page) {
+    // Redis ahead of the ledger; where it is the ledger that has lost the page, the rebuild says so.
+    await windowOf(context, id.mid).lose();
+    throw new SealiftError("STATE_LOST", `page ${id.seq} of shard ${id.sid} of ${id.mid} is not in the ledger`);
+  }
   checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
   const receipts = await copyCarefully(context, work, page, chosen, care);

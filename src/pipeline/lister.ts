@@ -56,8 +56,7 @@ interface Turn {
 async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
   const { context, work, shard, window, id } = turn;
   let previous = at.next === 1 ? undefined : await context.ledger.page(id.mid, id.sid, at.next - 1, context.signal);
-  if (at.next > 1 && !previous)
-    throw new SealiftError("LEDGER_BROKEN", `page ${at.next - 1} of shard ${id.sid} is missing`);
+  if (at.next > 1 && !previous) throw await ahead(window, id.sid, at.next - 1);
   if (previous) checkBond(work.plan, previous);
   const after = previous ? previous.header.end : shard.after;
   const { source, sourcePrefix } = work.shores;
@@ -78,6 +77,15 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
     previous = page;
   }
   throw new SealiftError("LIST_BROKEN", `the listing of shard ${id.sid} stopped without a last page`);
+}
+
+/** Redis names a page that the ledger does not have: the ledger is right, or a rebuild finds that it is broken. */
+async function ahead(window: Window, sid: string, seq: number): Promise<SealiftError> {
+  await window.lose();
+  return new SealiftError(
+    "STATE_LOST",
+    `page ${seq} of shard ${sid} of ${window.mid} is in Redis and not in the ledger`,
+  );
 }
 
 function writePage(turn: Turn, previous: Page | undefined, { objects, last }: Batch): Promise<Page> {

@@ -1,6 +1,6 @@
 /**
- * The three changes to the window that must happen at once, as Lua. Each answers -1 when the window is lost: state is created by
- * a rebuild from the ledger and by nothing else.
+ * The changes to the window that must happen at once, as Lua. Those to its numbers answer -1 when the window is lost: state is
+ * created by a rebuild from the ledger and by nothing else.
  */
 
 /**
@@ -68,5 +68,19 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
 for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
 if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end
+return 1
+`;
+
+/** A rebuild's lock goes on, or (0) ends, where it is still one's own. KEYS lock. ARGV token, milliseconds. */
+export const RENEW = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+`;
+
+/** The last step of a rebuild, where its lock still holds. KEYS lock, ready. ARGV token. */
+export const READY = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], '1')
 return 1
 `;

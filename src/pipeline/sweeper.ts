@@ -5,11 +5,13 @@
 import type { Queue } from "bullmq";
 import { asSealiftError } from "../core/error.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
+import { haltMigration } from "./finalize.ts";
+import { findMigrations, ledgerState } from "./known.ts";
 import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
-import { ACTIVE, KNOWN, SWEEP_LOCK } from "./keys.ts";
-import { rebuild, stateOf } from "./rebuild.ts";
+import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
+import { rebuild } from "./rebuild.ts";
 import { isRedisFull } from "./room.ts";
-import type { RunState, ShardWindow, Window } from "./window.ts";
+import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
 const RETRY_WINDOW = 200;
@@ -18,46 +20,40 @@ const CHECKPOINT_PAGES = 500;
 
 /** One round. False where another process is sweeping. */
 export async function sweep(context: PipelineContext, lockMs: number): Promise<boolean> {
-  if ((await context.redis.set(SWEEP_LOCK, context.name, "PX", lockMs, "NX")) === null) return false;
-  if ((await context.redis.exists(KNOWN)) === 0) await findMigrations(context);
+  if (!(await takeSweep(context, lockMs))) return false;
+  await findMigrations(context, lockMs);
   for (const mid of await context.redis.smembers(ACTIVE)) {
     try {
       await sweepMigration(context, mid);
     } catch (error) {
       if (isRedisFull(error)) throw error;
-      const { code, message } = asSealiftError(error);
-      context.log.warn({ migration: mid, errorCode: code }, `sweep: ${message}`);
+      await reactTo(context, mid, error);
     }
   }
   return true;
 }
 
-/** After a flush nobody knows which migrations there are: the ledger does. */
-async function findMigrations(context: PipelineContext): Promise<void> {
-  const { ledger, redis, signal } = context;
-  for await (const mid of ledger.migrations(signal)) {
-    const state = await stateFound(context, mid);
-    if (state === "running" || state === "paused" || state === "halted") await redis.sadd(ACTIVE, mid);
-  }
-  await redis.set(KNOWN, "1");
+/** A lock that would hold for ever is none of ours: it is taken away, and the next round may sweep. */
+async function takeSweep({ redis, name }: PipelineContext, lockMs: number): Promise<boolean> {
+  if ((await redis.set(SWEEP_LOCK, name, "PX", lockMs, "NX")) !== null) return true;
+  if ((await redis.pttl(SWEEP_LOCK)) === -1) await redis.del(SWEEP_LOCK);
+  return false;
 }
 
-/** undefined: its records are broken. That is for a person to look at, and must not keep the other migrations from being found. */
-async function stateFound({ ledger, log, signal }: PipelineContext, mid: string): Promise<RunState | undefined> {
-  try {
-    return await stateOf(ledger, await ledger.plan(mid, signal), await ledger.epoch(mid, signal), signal);
-  } catch (thrown) {
-    const error = asSealiftError(thrown);
-    if (error.code !== "LEDGER_BROKEN") throw error;
-    log.error({ migration: mid, errorCode: error.code }, error.line());
-    return undefined;
-  }
+/** Keys of another type answer no command of ours: the window is lost, and a rebuild puts others in their place. */
+async function reactTo(context: PipelineContext, mid: string, thrown: unknown): Promise<void> {
+  const error = asSealiftError(thrown);
+  context.log.warn({ migration: mid, errorCode: error.code }, `sweep: ${error.message}`);
+  if (String(thrown).includes("WRONGTYPE")) await windowOf(context, mid).lose();
+  if (error.code === "LEDGER_BROKEN") await haltMigration(context, mid, error);
 }
 
 async function sweepMigration(context: PipelineContext, mid: string): Promise<void> {
   const window = windowOf(context, mid);
   let meta = await window.meta();
   if (!meta) {
+    // Its ledger may be what it was halted for: a person looks first, and `resume` rebuilds.
+    if ((await ledgerState(context, mid)).state === "halted") return;
     if (!(await rebuild(context, mid))) return;
     meta = await window.meta();
   }
@@ -72,9 +68,12 @@ async function sweepMigration(context: PipelineContext, mid: string): Promise<vo
 }
 
 async function sweepShard(context: PipelineContext, window: Window, sid: string): Promise<void> {
-  const shard = await window.shard(sid);
-  if (!shard) return window.lose();
   const { mid } = window;
+  const shard = await window.shard(sid);
+  if (!shard || (await contradicts(window, sid, shard))) {
+    context.log.warn({ migration: mid, shard: sid }, "the window contradicts itself; rebuilding from the ledger");
+    return window.lose();
+  }
   if (shard.last === undefined) {
     const data = { v: PAYLOAD_VERSION, mid, sid };
     await ensure(context, context.queues.list, "shard", shardJobId(data), data);
@@ -82,6 +81,19 @@ async function sweepShard(context: PipelineContext, window: Window, sid: string)
   await ensurePages(context, window, sid, shard);
   if (shard.watermark >= CHECKPOINT_PAGES)
     await context.ledger.checkpoint(mid, sid, shard.watermark, CHECKPOINT_PAGES, context.signal);
+}
+
+/**
+ * Numbers that no step of ours leaves behind. What they would hide from the sweep would be waited for without an end; numbers that
+ * are wrong and agree with each other are found by the audit.
+ */
+async function contradicts(window: Window, sid: string, { next, watermark, last }: ShardWindow): Promise<boolean> {
+  if (!Number.isSafeInteger(next) || !Number.isSafeInteger(watermark) || watermark < 0 || watermark >= next)
+    return true;
+  if (last === undefined) return false;
+  if (last !== next - 1) return true;
+  // Committing the last page closes the shard in the same step.
+  return watermark >= last && (await window.openShards()).includes(sid);
 }
 
 async function ensurePages(context: PipelineContext, window: Window, sid: string, shard: ShardWindow): Promise<void> {
@@ -102,9 +114,13 @@ async function ensurePage(
   await ensure(context, context.queues.copy, "page", pageJobId(data), data);
 }
 
+/** No delay that we ask for is longer: a newer payload's minute, the last backoff. */
+const DELAY_MAX_MS = 5 * 60_000;
+
 /**
  * The job waits, runs, or is added. BullMQ drops an id that exists in any state without a word, and an orphaned hash (its id
- * fell out of every list) blocks its id for ever: both are removed first.
+ * fell out of every list) blocks its id for ever: whatever is left of the job is removed first, in one step that leaves jobs in
+ * hand alone. (Deleting the hash by itself would take it from a worker that has been given the job meanwhile.)
  */
 async function ensure(
   context: PipelineContext,
@@ -114,9 +130,19 @@ async function ensure(
   data: object,
 ): Promise<void> {
   const state = await queue.getJobState(jobId);
-  if (state !== "unknown" && state !== "failed" && state !== "completed") return;
-  if (state === "unknown") await context.redis.del(queue.toKey(jobId));
-  else await queue.remove(jobId);
+  if (state === "waiting" || state === "active" || state === "prioritized") return;
+  if (state === "delayed" && (await comesSoon(context, queue, jobId))) return;
+  await queue.remove(jobId);
   await queue.add(name, data, { jobId });
   context.log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");
 }
+
+/** A process whose clock runs ahead puts its jobs off into a future that is far away for everybody else. */
+async function comesSoon({ redis }: PipelineContext, queue: Queue, jobId: string): Promise<boolean> {
+  const score = await redis.zscore(queue.toKey("delayed"), jobId);
+  const [seconds = 0] = (await redis.time()).map(Number);
+  return score !== null && Number(score) / DELAYED_SCORE < seconds * 1000 + DELAY_MAX_MS;
+}
+
+/** BullMQ's score of a delayed job is its time times this. */
+const DELAYED_SCORE = 0x1000;

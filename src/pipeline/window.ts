@@ -1,10 +1,11 @@
 /** One migration's window in Redis: read, advanced and replaced here and nowhere else. */
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
 import type { CodeCounts, DoneRecord, PageHeader, Shard, SummarizedShard } from "../ledger/ledger.ts";
 import { ACTIVE, of } from "./keys.ts";
-import { COMMIT, COMMIT_RETRY, EMIT } from "./scripts.ts";
+import { COMMIT, COMMIT_RETRY, EMIT, READY, RENEW } from "./scripts.ts";
 
 export type RunState = "running" | "paused" | "cancelled" | "halted" | "finished";
 
@@ -26,6 +27,11 @@ export interface WindowTotals {
   readonly committed: number;
   readonly shards: number;
   readonly codes: CodeCounts;
+}
+
+export interface RebuildLock {
+  readonly token: string;
+  release(): Promise<void>;
 }
 
 export class Window {
@@ -167,28 +173,46 @@ export class Window {
 
   // -- rebuild
 
-  /** One rebuilder at a time; answers its release, or undefined. */
-  async lockRebuild(ttlMs: number): Promise<(() => Promise<void>) | undefined> {
-    const won = await this.#redis.set(this.#keys.lock, "1", "PX", ttlMs, "NX");
-    return won === null ? undefined : async () => void (await this.#redis.del(this.#keys.lock));
+  /** One rebuilder at a time; undefined where there is one. The lock is renewed until it is released. */
+  async lockRebuild(ttlMs: number): Promise<RebuildLock | undefined> {
+    const key = this.#keys.lock;
+    const token = randomUUID();
+    if ((await this.#redis.set(key, token, "PX", ttlMs, "NX")) === null) {
+      // Without an end it is none of ours.
+      if ((await this.#redis.pttl(key)) === -1) await this.#redis.del(key);
+      return undefined;
+    }
+    const renew = () => void this.#redis.eval(RENEW, 1, key, token, ttlMs).catch(() => undefined);
+    const timer = setInterval(renew, ttlMs / 4);
+    const release = async () => {
+      clearInterval(timer);
+      await this.#redis.eval(RENEW, 1, key, token, 0);
+    };
+    return { token, release };
   }
 
   async lose(): Promise<void> {
     await this.#redis.del(this.#keys.ready);
   }
 
-  /** Replaces the whole window at once; `ready` is its last write. */
-  async install(fresh: {
-    readonly shards: readonly SummarizedShard[];
-    readonly state: RunState;
-    readonly epoch: number;
-    readonly retry: readonly string[];
-  }): Promise<void> {
+  /**
+   * Replaces the whole window at once; `ready` is its last write. With the token of a rebuild's lock it is written only where that
+   * lock still holds: a process that stood still would put an old window in the place of a newer one.
+   */
+  async install(
+    fresh: {
+      readonly shards: readonly SummarizedShard[];
+      readonly state: RunState;
+      readonly epoch: number;
+      readonly retry: readonly string[];
+    },
+    token?: string,
+  ): Promise<void> {
     const change = this.#redis.multi();
     const shards = fresh.shards.length;
     const sums = { pages: 0, committed: 0, listed: 0, listedBytes: 0, bytes: 0, verified: 0, shards };
     const { meta, totals, open, listing, retry } = this.#keys;
-    change.del(meta, totals, open, listing, retry(fresh.epoch));
+    change.del(this.#keys.ready, meta, totals, open, listing, retry(fresh.epoch));
     for (const { shard, summary } of fresh.shards) {
       this.#installShard(change, shard.sid, summary);
       addSums(sums, summary);
@@ -198,11 +222,15 @@ export class Window {
     change.hset(this.#keys.totals, sums);
     change.hset(this.#keys.meta, { state: fresh.state, epoch: fresh.epoch, trouble: "" });
     if (fresh.state === "running" || fresh.state === "paused") change.sadd(ACTIVE, this.mid);
-    change.set(this.#keys.ready, "1");
+    else change.srem(ACTIVE, this.mid);
+    if (token === undefined) change.set(this.#keys.ready, "1");
+    else change.eval(READY, 2, this.#keys.lock, this.#keys.ready, token);
     const answers = await change.exec();
     const failed = answers?.find(([error]) => error !== null);
     if (!answers || failed)
       throw new SealiftError("STATE_LOST", `the window of ${this.mid} could not be written: ${failed?.[0]?.message}`);
+    if (answers.at(-1)?.[1] === 0)
+      throw new SealiftError("STATE_LOST", `the rebuild of ${this.mid} took too long: somebody else is at it`);
   }
 
   #installShard(change: ReturnType<Redis["multi"]>, sid: string, summary: SummarizedShard["summary"]): void {

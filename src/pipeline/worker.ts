@@ -1,5 +1,5 @@
 /** One worker process: BullMQ workers for its queues, the sweeper, a heartbeat, and an end that gives work back. */
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { asSealiftError, type SealiftError } from "../core/error.ts";
@@ -49,7 +49,7 @@ export class WorkerProcess {
   readonly #room: Room;
   #sweeping = Promise.resolve();
   #inHand = 0;
-  #lastJobMs = Date.now();
+  #lastJobMs = performance.now();
 
   /** `onStuck`: jobs wait and this process cannot get at them any more. */
   constructor(
@@ -99,11 +99,12 @@ export class WorkerProcess {
         throw thrown;
       this.#room.noticed(thrown);
       const error = isRedisFull(thrown) ? fullError(thrown) : asSealiftError(thrown);
+      if (error.code === "JOB_UNKNOWN") throw new UnrecoverableError(`ghost job: ${error.message}`);
       await this.#report(job, error);
       throw error;
     } finally {
       this.#inHand--;
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
     }
   }
 
@@ -161,12 +162,12 @@ export class WorkerProcess {
    */
   async #watch(): Promise<void> {
     const queue = this.#context.queues[this.#kind];
-    if (this.#room.full) this.#lastJobMs = Date.now();
-    const idle = this.#inHand === 0 && Date.now() - this.#lastJobMs > STUCK_MS;
+    if (this.#room.full) this.#lastJobMs = performance.now();
+    const idle = this.#inHand === 0 && performance.now() - this.#lastJobMs > STUCK_MS;
     if (!idle || this.#context.draining.aborted) return;
     const waiting = await queue.getWaitingCount();
     if (waiting === 0 || (await queue.isPaused())) {
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
       return;
     }
     this.#context.log.error({ queue: queue.name, waiting }, "jobs wait and none reaches this process: ending it");

@@ -87,7 +87,7 @@ const known = new WeakMap<Redis, { readonly workers: Promise<WorkerStatus[]>; re
 /** The living workers, asked for anew every few seconds. */
 function livingWorkers(redis: Redis, nowMs: number): Promise<WorkerStatus[]> {
   const last = known.get(redis);
-  if (last && nowMs - last.at < WINDOW_TTL_MS) return last.workers;
+  if (last && Math.abs(nowMs - last.at) < WINDOW_TTL_MS) return last.workers;
   const workers = workerStatus(redis);
   known.set(redis, { workers, at: nowMs });
   workers.catch(() => known.delete(redis));
