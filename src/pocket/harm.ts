@@ -62,7 +62,7 @@ export const unheard = (incoming: IncomingMessage): ServerResponse => new Server
 /** Takes in so many bytes of the request's body and no more. */
 export async function readSome(incoming: IncomingMessage, bytes: number): Promise<void> {
   let read = 0;
-  for await (const chunk of incoming) {
+  for await (const chunk of incoming.iterator({ destroyOnReturn: false })) {
     read += (chunk as Buffer).length;
     if (read >= bytes) return;
   }

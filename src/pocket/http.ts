@@ -30,10 +30,10 @@ export interface Fault {
   readonly answer?: {
     readonly status: number;
     readonly headers?: Record<string, string>;
-    readonly body?: string;
+    readonly body?: string | ((sent: Buffer) => string);
     readonly afterBytes?: number;
   };
-  /** Work as if headers and parameters of these names had not been sent. */
+  /** Work as if headers, parameters and metadata of these names had not been sent. */
   readonly forgets?: RegExp;
   /** Work, then answer something else. */
   readonly change?: (answer: PocketAnswer) => PocketAnswer;
@@ -144,13 +144,15 @@ async function refuseWith(
   incoming: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  if (afterBytes === undefined) {
+  if (typeof body !== "string") {
+    response.writeHead(status, headers).end(body(await readBody(incoming)));
+  } else if (afterBytes === undefined) {
     incoming.resume();
     response.writeHead(status, headers).end(body);
-    return;
+  } else {
+    await readSome(incoming, afterBytes);
+    response.writeHead(status, { ...headers, connection: "close" }).end(body);
   }
-  await readSome(incoming, afterBytes);
-  response.writeHead(status, { ...headers, connection: "close" }).end(body, () => incoming.socket.destroySoon());
 }
 
 /** The head goes out whole, then at most `limit` bytes of the body, then the socket dies. */

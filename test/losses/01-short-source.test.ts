@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { writeV3 } from "../../src/pocket/application.ts";
 import { CUT_SOURCE, GCS_LENGTH, PASSAGE, S3_LENGTH } from "./guards.ts";
 import { lossClass, type Scenario } from "./losses.ts";
 import { type Expectations, findings } from "./oracle.ts";
@@ -11,7 +12,7 @@ const LARGE_BYTES = 65 * 1024 * 1024;
 
 /** The connection breaks after nothing, half, and all but one byte; once, and every time. */
 const cut =
-  (far: "gcs" | "s3", large = false): Scenario =>
+  (far: "gcs" | "s3"): Scenario =>
   (build) =>
     inWorld({ build, far }, async (world) => {
       const at: [string, number, number][] = [
@@ -26,7 +27,8 @@ const cut =
       }
       await world.place("whole");
       const expected: Record<string, Expectations[string]> = { "cut/0": CUT, "cut/half": CUT, "cut/all-but-one": CUT };
-      if (large) {
+      // The controls show the loss with the small ones already.
+      if (build === undefined) {
         const { body } = await world.place("cut/large", { plaintext: randomBytes(LARGE_BYTES) });
         world.clouds.s3.faults.add({ match: getNear("cut/large"), cutBodyAt: body.length - 1, times: 9 });
         expected["cut/large"] = CUT;
@@ -37,7 +39,8 @@ const cut =
 /** An answer that is whole in itself, and half of what was listed. */
 const shrunk: Scenario = (build) =>
   inWorld({ build }, async (world) => {
-    await world.place("shrunk");
+    // In format V3, which does not state its plaintext's length: with V2 the envelope would tell too.
+    await world.place("shrunk", { writer: writeV3 });
     await world.place("whole");
     world.clouds.s3.faults.add({
       match: getNear("shrunk"),
@@ -49,34 +52,24 @@ const shrunk: Scenario = (build) =>
 
 lossClass(1, "short source committed as success", [
   {
-    it: "a source that is cut, to S3, in one request and in parts",
-    scenario: cut("s3", true),
-    controls: [],
-  },
-  {
-    it: "a source that is cut, to Cloud Storage, in one request and in a session",
-    scenario: cut("gcs", true),
-    controls: [],
-  },
-  {
-    it: "a small source that is cut, to S3",
+    it: "a source that is cut, to S3",
     scenario: cut("s3"),
     controls: [
       {
         without: "the lengths held at the source, on the way and at the destination",
         changes: [...CUT_SOURCE, PASSAGE, ...S3_LENGTH],
-        reports: /^cut\/half: rewrapped, and its bytes are not those of the source \(100\)$/m,
+        reports: /^cut\/half: rewrapped, and its bytes are not those of the source \(\d+\)$/m,
       },
     ],
   },
   {
-    it: "a small source that is cut, to Cloud Storage",
+    it: "a source that is cut, to Cloud Storage",
     scenario: cut("gcs"),
     controls: [
       {
         without: "the lengths held at the source, on the way, before and after the put",
         changes: [...CUT_SOURCE, PASSAGE, ...GCS_LENGTH],
-        reports: /^cut\/half: rewrapped, and its bytes are not those of the source \(100\)$/m,
+        reports: /^cut\/half: rewrapped, and its bytes are not those of the source \(\d+\)$/m,
       },
     ],
   },
@@ -93,7 +86,7 @@ lossClass(1, "short source committed as success", [
             replace: "",
           },
         ],
-        reports: /^shrunk: rewrapped, and its bytes are not those of the source \(100\)$/m,
+        reports: /^shrunk: rewrapped, and its bytes are not those of the source \(\d+\)$/m,
       },
     ],
   },

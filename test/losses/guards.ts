@@ -58,3 +58,13 @@ export const GCS_LENGTH: readonly Change[] = [
     replace: "if (false)",
   },
 ];
+
+/** What is to be replaced stands until the put that replaces it (`transfer/copy`): here it is taken away first. */
+export const REMOVED_FIRST: Change = {
+  module: "transfer/copy",
+  find: "return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));",
+  replace: `const told = await judge(task, standing);
+        if (told) return told;
+        await shores.destination.remove(task.key, signal);
+        return await ship(task, "absent");`,
+};

@@ -113,6 +113,21 @@ async function whyNotUntouched(
   return stands.equals(stood) ? undefined : "what stood at the destination was replaced";
 }
 
+/** At any moment each object at the destination is the old one or the new one, whole; a line for each that is neither. */
+export async function halfway(world: LossWorld, keys: Iterable<string> = world.placed.keys()): Promise<string[]> {
+  const found: string[] = [];
+  for (const key of keys) {
+    const stood = world.standing.get(key);
+    const stands = await openFar(world, key).catch(() => undefined);
+    const bytes = stands && (await collect(stands.body));
+    if (bytes === undefined && stood !== undefined) found.push(`${key}: neither the old object nor the new one stands`);
+    if (bytes === undefined || (stood !== undefined && bytes.equals(stood))) continue;
+    const why = await whyNotArrived(world, key, world.placed.get(key) as Placed);
+    if (why !== undefined) found.push(`${key}: stands half-way: ${why}`);
+  }
+  return found;
+}
+
 async function openFar({ destination }: LossWorld, key: string): Promise<OpenObject | undefined> {
   return (await destination.head(key, signal)) && destination.open(key, { signal });
 }

@@ -2,10 +2,12 @@
  * A world to lose objects in: a pocket S3 with AWS keys as source, a pocket Cloud Storage or a second bucket as destination, all of
  * which can be made to misbehave, and the pipeline as it is: ledger on disk, private Redis, worker processes of a build.
  */
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { openKms, openStore } from "../../src/compose.ts";
 import { parseJob } from "../../src/config/job.ts";
 import type { Job } from "../../src/core/job.ts";
@@ -197,6 +199,30 @@ export class LossWorld extends World {
   async settled(mid: string, timeoutMs = 60_000): Promise<MigrationStatus | undefined> {
     const over = ({ result, state }: MigrationStatus) => result !== undefined || state === "Failed";
     return this.until(mid, over, timeoutMs).catch(() => undefined);
+  }
+
+  /** The job as a file that a verb can be given. */
+  async jobFile(): Promise<string> {
+    const path = join(this.directory, "job.json");
+    await writeFile(path, JSON.stringify(this.job));
+    return path;
+  }
+
+  /** The program itself, with the world's ledger and a Redis of its own. */
+  sealift(...args: string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+    const main = fileURLToPath(new URL("src/main.js", this.#build ?? new URL("../../dist/", import.meta.url)));
+    const env = {
+      ...process.env,
+      SEALIFT_LEDGER: `file://${join(this.directory, "ledger")}`,
+      SEALIFT_STATE_DIR: join(this.directory, "own"),
+      SEALIFT_REDIS: undefined,
+      REDIS_URL: undefined,
+    };
+    return new Promise((resolve) => {
+      execFile(process.execPath, [main, ...args], { env, maxBuffer: 1e8 }, (error, stdout, stderr) => {
+        resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
+      });
+    });
   }
 
   /** From now on all clouds behave. */
