@@ -62,7 +62,7 @@ const consistentLie: Scenario = (build) =>
     world.clouds.s3.faults.add({ match: listPage("a/"), change: edited(ended) });
     const mid = await world.migrate();
     const { result } = await world.status(mid);
-    const verified = await world.sealift("verify", await world.jobFile(), "--json");
+    const verified = await world.sealift(["verify", await world.jobFile(), "--json"]);
     const { missing, objects } = JSON.parse(verified.stdout || "{}") as { missing?: number; objects?: number };
     const found: string[] = [];
     if (result?.listed !== 4) found.push(`the lie was seen: ${result?.listed} objects listed`);

@@ -7,6 +7,7 @@ import { ENVELOPES } from "../../src/compose.ts";
 import { type Code, CODES } from "../../src/core/error.ts";
 import { OUTCOME_LETTER, OUTCOMES, type Outcome } from "../../src/core/plan.ts";
 import { finalState } from "../../src/ledger/audit.ts";
+import { Window } from "../../src/pipeline/window.ts";
 import type { OpenObject } from "../../src/store/store.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
 import { signal } from "../pipeline/world.ts";
@@ -22,9 +23,9 @@ export interface Expected {
 
 export type Expectations = Readonly<Record<string, Expected>>;
 
-const ARRIVED: readonly Outcome[] = ["rewrapped", "resealed", "carried", "already"];
+export const ARRIVED: readonly Outcome[] = ["rewrapped", "resealed", "carried", "already"];
 
-interface Told {
+export interface Told {
   readonly outcome: Outcome;
   readonly code: Code | undefined;
 }
@@ -44,7 +45,7 @@ export async function findings(world: LossWorld, mid: string, expected: Expectat
   return found;
 }
 
-async function readLedger({ ledger }: LossWorld, mid: string, found: string[]): Promise<Map<string, Told>> {
+export async function readLedger({ ledger }: LossWorld, mid: string, found: string[]): Promise<Map<string, Told>> {
   const told = new Map<string, Told>();
   const letters = new Map(OUTCOMES.map((outcome) => [OUTCOME_LETTER[outcome], outcome]));
   for (const { sid } of (await ledger.plan(mid, signal)).shards) {
@@ -76,17 +77,23 @@ async function judgeObject(
   if (!wanted.includes(outcome)) found.push(`${key}: ${as}, where it should have been ${wanted.join(" or ")}`);
   if (expected?.code !== undefined && code !== expected.code) found.push(`${key}: ${as}, and not ${expected.code}`);
   const why = ARRIVED.includes(outcome)
-    ? await whyNotArrived(world, key, placed)
+    ? await whyNotArrived(world, key, placed, outcome)
     : await whyNotUntouched(world, key, expected);
   if (why !== undefined) found.push(`${key}: ${as}, and ${why}`);
 }
 
-async function whyNotArrived(world: LossWorld, key: string, placed: Placed): Promise<string | undefined> {
+async function whyNotArrived(
+  world: LossWorld,
+  key: string,
+  placed: Placed,
+  outcome?: Outcome,
+): Promise<string | undefined> {
   const opened = await openFar(world, key);
   if (!opened) return "it is not there";
   const { head } = opened;
   try {
     const stored = await collect(opened.body);
+    if (outcome === "resealed" && stored.equals(placed.plaintext)) return "it stands in the clear";
     if (placed.sealed && !stored.equals(placed.body)) return `its bytes are not those of the source (${stored.length})`;
     const plaintext = await openPlaintext(head, once(stored), ENVELOPES, [world.farKms], signal);
     if (!(await collect(plaintext)).equals(placed.plaintext)) return "its plaintext is another";
@@ -172,6 +179,12 @@ async function judgeEnd(world: LossWorld, mid: string, told: Map<string, Told>, 
     found.push(`the result counts ${JSON.stringify(result.counts)}, the outcomes are ${JSON.stringify(counts)}`);
   if (result.state !== finalState({ counts }))
     found.push(`the state is ${result.state}, and should be ${finalState({ counts })}`);
+  const window = new Window(world.connection, mid);
+  if (await window.isReady()) {
+    const { counts: inRedis } = await window.totals();
+    if (JSON.stringify(inRedis) !== JSON.stringify(counts))
+      found.push(`Redis counts ${JSON.stringify(inRedis)}, the outcomes are ${JSON.stringify(counts)}`);
+  }
   const codes = [...told.values()].flatMap(({ code }) => code ?? []);
   const exit = codes.length === 0 ? 0 : codes.some((code) => CODES[code].exit === 7) ? 7 : 6;
   if (exitCodeOf(status) !== exit) found.push(`the exit code is ${exitCodeOf(status)}, and should be ${exit}`);

@@ -202,14 +202,17 @@ export class LossWorld extends World {
   }
 
   /** The job as a file that a verb can be given. */
-  async jobFile(): Promise<string> {
+  async jobFile(job: object = this.job): Promise<string> {
     const path = join(this.directory, "job.json");
-    await writeFile(path, JSON.stringify(this.job));
+    await writeFile(path, JSON.stringify(job));
     return path;
   }
 
   /** The program itself, with the world's ledger and a Redis of its own. */
-  sealift(...args: string[]): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
+  sealift(
+    args: readonly string[],
+    more: NodeJS.ProcessEnv = {},
+  ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
     const main = fileURLToPath(new URL("src/main.js", this.#build ?? new URL("../../dist/", import.meta.url)));
     const env = {
       ...process.env,
@@ -217,6 +220,7 @@ export class LossWorld extends World {
       SEALIFT_STATE_DIR: join(this.directory, "own"),
       SEALIFT_REDIS: undefined,
       REDIS_URL: undefined,
+      ...more,
     };
     return new Promise((resolve) => {
       execFile(process.execPath, [main, ...args], { env, maxBuffer: 1e8 }, (error, stdout, stderr) => {
