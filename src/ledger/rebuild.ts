@@ -76,10 +76,15 @@ export async function summarizeShard(
   shard: Shard,
   signal: AbortSignal,
 ): Promise<ShardSummary> {
-  const pages = await countPages(ledger, mid, shard.sid, signal);
-  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
-  const totals = noTotals();
+  // In this order, because others may be writing: what a checkpoint counts has its outcome, and an outcome its page.
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
+  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
+  const pages = await countPages(ledger, mid, shard.sid, signal);
+  if (marks.highest > pages)
+    throw broken(layout.pageName(mid, shard.sid, marks.highest), "has an outcome and is missing");
+  if (ckpt !== undefined && ckpt.seq > marks.watermark)
+    throw broken(layout.ckptName(mid, shard.sid, ckpt.seq), "counts pages that have no outcome");
+  const totals = noTotals();
   const settled = addCheckpoint(totals, ckpt);
   for (let seq = settled + 1; seq <= pages; seq++) {
     if (marks.has(seq)) addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal));
@@ -112,10 +117,12 @@ async function countPages(ledger: LedgerReader, mid: string, sid: string, signal
 
 class Marks {
   watermark = 0;
+  highest = 0;
   readonly above = new Set<number>();
   readonly later = new Map<number, number>();
 
   add(seq: number, epoch: number): void {
+    this.highest = Math.max(this.highest, seq);
     if (epoch > 0) {
       this.later.set(seq, Math.max(epoch, this.later.get(seq) ?? 0));
       return;
@@ -132,7 +139,9 @@ class Marks {
 async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
-    marks.add(layout.seqOf(name), layout.epochOf(name));
+    const [seq, epoch] = [layout.seqOf(name), layout.epochOf(name)];
+    if (Number.isNaN(seq) || Number.isNaN(epoch)) throw broken(name, "has a name that no outcome has");
+    marks.add(seq, epoch);
   }
   return marks;
 }

@@ -69,7 +69,10 @@ export function instrument(path: string, code: string, first: number): Instrumen
     if (node.type === "Literal") literal(node, words);
   });
   // The outer of two insertions at one place was made first: it opens first and closes last.
-  edits.sort((a, b) => a.at - b.at || rank(a.text) - rank(b.text) || (rank(a.text) === 0 ? b.order - a.order : a.order - b.order));
+  edits.sort(
+    (a, b) =>
+      a.at - b.at || rank(a.text) - rank(b.text) || (rank(a.text) === 0 ? b.order - a.order : a.order - b.order),
+  );
   let out = HEADER;
   let at = 0;
   for (const edit of edits) {

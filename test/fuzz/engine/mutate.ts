@@ -5,13 +5,71 @@ export const INPUT_BYTES_MAX = 16 * 1024;
 
 /** What parsers trip over, whatever they read. */
 const HOSTILE = [
-  "__proto__", "constructor", "toString", '{"toString":1,"valueOf":1}', "null", "true", "[]", "{}", '""', "\\u0000", "\\ud800",
-  "\\udfff", "\ufeff", "\uff5e", "\u{1f511}", "\u0130", "\u2028", "-1", "0", "1e309", "NaN", "inf", "0x10", "1.5", "9007199254740993",
-  "99999999999999999999999", "1e15", "%00", "%", "..", "//", "=?UTF-8?B?w4PCtg==?=", "&#x0;", "&amp;", "<a>", "</a>", "\r\n", "\n",
-  ": ", "\t", "-----", "*", "**", "&a", "*a", "!!js", ",", ":", '"', "\\",
+  "__proto__",
+  "constructor",
+  "toString",
+  '{"toString":1,"valueOf":1}',
+  "null",
+  "true",
+  "[]",
+  "{}",
+  '""',
+  "\\u0000",
+  "\\ud800",
+  "\\udfff",
+  "\ufeff",
+  "\uff5e",
+  "\u{1f511}",
+  "\u0130",
+  "\u2028",
+  "-1",
+  "0",
+  "1e309",
+  "NaN",
+  "inf",
+  "0x10",
+  "1.5",
+  "9007199254740993",
+  "99999999999999999999999",
+  "1e15",
+  "%00",
+  "%",
+  "..",
+  "//",
+  "=?UTF-8?B?w4PCtg==?=",
+  "&#x0;",
+  "&amp;",
+  "<a>",
+  "</a>",
+  "\r\n",
+  "\n",
+  ": ",
+  "\t",
+  "-----",
+  "*",
+  "**",
+  "&a",
+  "*a",
+  "!!js",
+  ",",
+  ":",
+  '"',
+  "\\",
 ] as const; // prettier-ignore
 
-const NUMBERS = ["0", "-0", "1", "-1", "2147483648", "4294967296", "9007199254740991", "9007199254740993", "1e309", "8640000000000001", "0.5"];
+const NUMBERS = [
+  "0",
+  "-0",
+  "1",
+  "-1",
+  "2147483648",
+  "4294967296",
+  "9007199254740991",
+  "9007199254740993",
+  "1e309",
+  "8640000000000001",
+  "0.5",
+];
 
 type Mutation = (input: Buffer, random: Random, materials: Materials) => Buffer;
 
@@ -126,15 +184,40 @@ const transplant: Mutation = (input, random, { corpus }) => {
 };
 
 const nest: Mutation = (input, random) => {
-  const [open, close] = random.pick([["[", "]"], ["{\"a\":", "}"], ["<a>", "</a>"], ["(", ")"], ["- ", ""]] as const);
+  const [open, close] = random.pick([
+    ["[", "]"],
+    ['{"a":', "}"],
+    ["<a>", "</a>"],
+    ["(", ")"],
+    ["- ", ""],
+  ] as const);
   const depth = 2 ** (2 + random.below(9));
   const [start, end] = span(input, random);
   return replace(input, start, end, Buffer.from(open.repeat(depth) + close.repeat(depth)));
 };
 
 const MUTATIONS: readonly Mutation[] = [
-  flipBit, setByte, insertWord, insertWord, overwriteWord, overwriteWord, insertHostile, overwriteHostile, deleteSpan, deleteSpan,
-  copySpan, repeatSpan, changeNumber, nudgeNumber, dropLine, doubleLine, swapLines, truncate, splice, transplant, nest,
+  flipBit,
+  setByte,
+  insertWord,
+  insertWord,
+  overwriteWord,
+  overwriteWord,
+  insertHostile,
+  overwriteHostile,
+  deleteSpan,
+  deleteSpan,
+  copySpan,
+  repeatSpan,
+  changeNumber,
+  nudgeNumber,
+  dropLine,
+  doubleLine,
+  swapLines,
+  truncate,
+  splice,
+  transplant,
+  nest,
 ]; // prettier-ignore
 
 /** One to eight changes, few being likelier. */

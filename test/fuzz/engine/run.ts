@@ -5,6 +5,7 @@
  * findings are written to `.fuzz/findings` and end the run with 1. `--report` writes the counts between the marks of a page,
  * `--keep` puts the smallest inputs that together reach every place into test/fuzz/corpus, where `npm test` replays them.
  */
+import "./coverage.ts"; // first: it makes the place for counters, should the build hold them already
 import { cpus } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";

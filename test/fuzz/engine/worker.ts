@@ -40,7 +40,8 @@ async function fuzz(one: Target): Promise<Done> {
     const startedMs = performance.now();
     const outcomesBefore = outcomes.size;
     let finding = await judged(one, input, (outcome) => outcomes.add(outcome));
-    if (performance.now() - startedMs > SLOW_MS && (await isSlow(one, input))) finding = new Error(`${one.name}: slower than ${SLOW_MS} ms`);
+    if (performance.now() - startedMs > SLOW_MS && (await isSlow(one, input)))
+      finding = new Error(`${one.name}: slower than ${SLOW_MS} ms`);
     if (finding !== undefined) keepFinding(found, input, finding);
     if (!coverage.isNew() && outcomes.size === outcomesBefore) return;
     corpus.push(Uint8Array.from(input));
@@ -53,7 +54,10 @@ async function fuzz(one: Target): Promise<Done> {
   const endMs = performance.now() + order.forMs;
   while (performance.now() < endMs) {
     // New ways are found near the last ones.
-    const at = random.below(2) === 0 ? random.below(corpus.length) : corpus.length - 1 - random.below(Math.min(corpus.length, 32));
+    const at =
+      random.below(2) === 0
+        ? random.below(corpus.length)
+        : corpus.length - 1 - random.below(Math.min(corpus.length, 32));
     const input = mutate(corpus[at] as Uint8Array, random, { words, corpus });
     await take(input, false);
   }
@@ -93,14 +97,22 @@ async function isSlow(one: Target, input: Uint8Array): Promise<boolean> {
 /** One of a kind: the same words at the same place. */
 function keepFinding(found: Map<string, Found>, input: Uint8Array, finding: Error): void {
   const stack = String((finding.cause instanceof Error ? finding.cause : finding).stack);
-  const places = stack.match(/\/src\/[^\s)]+/g)?.slice(0, 2).join() ?? "";
+  const places =
+    stack
+      .match(/\/src\/[^\s)]+/g)
+      ?.slice(0, 2)
+      .join() ?? "";
   const kind = `${finding.message.replace(/["'\d].*/s, "").slice(0, 60)} ${places}`;
   if (found.has(kind) || found.size >= FINDINGS_MAX) return;
   found.set(kind, { why: `${finding.message.slice(0, 400)} ${places}`, path: keep(order.findings, input) });
 }
 
 function read(folder: string): Buffer[] {
-  return existsSync(folder) ? readdirSync(folder).sort().map((name) => readFileSync(join(folder, name))) : [];
+  return existsSync(folder)
+    ? readdirSync(folder)
+        .sort()
+        .map((name) => readFileSync(join(folder, name)))
+    : [];
 }
 
 function keep(folder: string, input: Uint8Array): string {

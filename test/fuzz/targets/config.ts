@@ -35,7 +35,20 @@ retry: { attempts: 3, delayMs: 10 }
 
 export const jobTarget: Target = {
   name: "job-file",
-  seeds: [JOB, JSON.stringify({ apiVersion: "sealift/v1", kind: "Migration", source: { url: "file:///a" }, destination: { url: "file:///b" }, keys: { wrapWith: "local://one", localDirectory: "/k" } }, null, 1)],
+  seeds: [
+    JOB,
+    JSON.stringify(
+      {
+        apiVersion: "sealift/v1",
+        kind: "Migration",
+        source: { url: "file:///a" },
+        destination: { url: "file:///b" },
+        keys: { wrapWith: "local://one", localDirectory: "/k" },
+      },
+      null,
+      1,
+    ),
+  ],
   run: (bytes) => {
     const job = parseJob(Buffer.from(bytes).toString("utf8"), "job");
     // As the ledger keeps it, and as each worker reads it again.
@@ -45,7 +58,15 @@ export const jobTarget: Target = {
 
 export const urlTarget: Target = {
   name: "urls",
-  seeds: ["s3://bucket/a/b", "gs://b.c_d/", "file:///a/../b/", "local://one", "aws-kms://alias/x", "env:HOME", "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1"],
+  seeds: [
+    "s3://bucket/a/b",
+    "gs://b.c_d/",
+    "file:///a/../b/",
+    "local://one",
+    "aws-kms://alias/x",
+    "env:HOME",
+    "aws-kms://arn:aws:kms:eu-west-1:111122223333:key/1",
+  ],
   run: (bytes) => {
     const text = textOf(bytes);
     if (text.startsWith("env:")) secret(text, { HOME: "value" });
@@ -64,7 +85,13 @@ const OBJECT = { key: "p/a/b.pdf", sizeBytes: 5, etag: "e", lastModifiedMs: 1_70
 
 export const filterTarget: Target = {
   name: "filter",
-  seeds: ["minSize: 1.5G\nmaxSize: 2T", "minAge: 1h30m\nmaxAge: 2026-01-31T08:00:00.5+01:00", "include: *.pdf\nexclude: /a/**", "maxAge: 2026-01-31", "minSize: 10KiB"],
+  seeds: [
+    "minSize: 1.5G\nmaxSize: 2T",
+    "minAge: 1h30m\nmaxAge: 2026-01-31T08:00:00.5+01:00",
+    "include: *.pdf\nexclude: /a/**",
+    "maxAge: 2026-01-31",
+    "minSize: 10KiB",
+  ],
   run: (bytes) => {
     const spec: Record<string, string | string[]> = {};
     for (const [name, value] of pairsOf(textOf(bytes).split("\n"))) {
@@ -98,7 +125,11 @@ function defined(pattern: string, key: string): boolean {
           ? fits(piece + 1, at) || (goesOn && fits(piece, at + 1))
           : wanted === "*"
             ? fits(piece + 1, at) || (goesOn && letter !== "/" && fits(piece, at + 1))
-            : goesOn && (wanted === "?" ? letter !== "/" : letter === (wanted.length > 1 && wanted.startsWith("\\") ? wanted.slice(1) : wanted)) && fits(piece + 1, at + 1);
+            : goesOn &&
+              (wanted === "?"
+                ? letter !== "/"
+                : letter === (wanted.length > 1 && wanted.startsWith("\\") ? wanted.slice(1) : wanted)) &&
+              fits(piece + 1, at + 1);
     memo.set(place, found);
     return found;
   };
@@ -112,7 +143,8 @@ export const globTarget: Target = {
   run: (bytes) => {
     const [pattern, key] = split(textOf(bytes), "\n");
     const answer = compileGlob(pattern)(key);
-    if (pattern.length * key.length < 4000) holds(answer === defined(pattern, key), `${JSON.stringify(pattern)} on ${JSON.stringify(key)}: ${answer}`);
+    if (pattern.length * key.length < 4000)
+      holds(answer === defined(pattern, key), `${JSON.stringify(pattern)} on ${JSON.stringify(key)}: ${answer}`);
   },
 };
 
@@ -125,20 +157,33 @@ const FLAGS: Options = {
 
 export const flagsTarget: Target = {
   name: "flags",
-  seeds: ["--json\n--region=eu\nfile", "--transfers\n8\n--allow\na\n--allow\nb\n--\n--x", "-j\n--no-json", "--regoin\nx"],
+  seeds: [
+    "--json\n--region=eu\nfile",
+    "--transfers\n8\n--allow\na\n--allow\nb\n--\n--x",
+    "-j\n--no-json",
+    "--regoin\nx",
+  ],
   run: (bytes) => {
     const environment = readEnvironment({ HOME: "/h", SEALIFT_JSON: "yes" });
     const { flags } = parseLine(textOf(bytes).split("\n"), FLAGS, environment);
     const transfers = flags.number("transfers", 1, 1024);
     holds(transfers === undefined || (transfers >= 1 && transfers <= 1024), `transfers ${transfers}`);
     flags.required("region");
-    holds(flags.list("allow").every((one) => typeof one === "string"), "a list of other things");
+    holds(
+      flags.list("allow").every((one) => typeof one === "string"),
+      "a list of other things",
+    );
   },
 };
 
 export const logTarget: Target = {
   name: "log",
-  seeds: ["https://user:pass@host/ Bearer abcdefgh12345 X-Amz-Signature=00", "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----", '{"a":{"wrappedKey":"x","b":[1,{"token":"t"}]}}', "AKIAABCDEFGHIJKLMNOP"],
+  seeds: [
+    "https://user:pass@host/ Bearer abcdefgh12345 X-Amz-Signature=00",
+    "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----",
+    '{"a":{"wrappedKey":"x","b":[1,{"token":"t"}]}}',
+    "AKIAABCDEFGHIJKLMNOP",
+  ],
   run: (bytes) => {
     const text = textOf(bytes);
     holds(!/[\p{Cc}\u202e\u2028]/u.test(printable(text)), "a terminal would obey it");

@@ -58,7 +58,8 @@ async function askStore(store: ObjectStore, verb: string, bigBytes: number): Pro
     const { head, body } = await store.open("a/b", { range, ifVersion, signal: signal() });
     let sizeBytes = 0;
     for await (const chunk of body) sizeBytes += chunk.length;
-    const expected = range === undefined ? head.sizeBytes : Math.max(0, Math.min(range.end, head.sizeBytes) - range.start);
+    const expected =
+      range === undefined ? head.sizeBytes : Math.max(0, Math.min(range.end, head.sizeBytes) - range.start);
     holds(sizeBytes === expected, `${sizeBytes} bytes of ${expected} without an error`);
   } else if (verb === "list") {
     let previous = "";
@@ -104,7 +105,16 @@ export const s3Driver: Target = {
     `range\n206\n${HEAD}\ncontent-range: bytes 1-2/3\n\nbc`,
     `list\n200\n\n${LISTING}${NEXT}200\n\n${LISTING.replace("true", "false").replaceAll("<Key>", "<Key>c")}`,
     `put\n200\n${HEAD}\nx-amz-checksum-crc32c: ${CRC}\n\n`,
-    ["big\n404\n\n", "200\n\n<R><UploadId>u</UploadId></R>", '200\netag: "p1"\n\n', '200\netag: "p2"\n\n', '200\netag: "p3"\n\n', "404\n\n", `200\n\n${COMPLETED}`, `200\n${HEAD.replace(/"9.*"/, '"x-3"')}\ncontent-length: 10\n\n`].join(NEXT),
+    [
+      "big\n404\n\n",
+      "200\n\n<R><UploadId>u</UploadId></R>",
+      '200\netag: "p1"\n\n',
+      '200\netag: "p2"\n\n',
+      '200\netag: "p3"\n\n',
+      "404\n\n",
+      `200\n\n${COMPLETED}`,
+      `200\n${HEAD.replace(/"9.*"/, '"x-3"')}\ncontent-length: 10\n\n`,
+    ].join(NEXT),
     `get\n503\nretry-after: 3\n\n${REFUSAL}`,
     "remove\n204\n\n",
     "get\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
@@ -118,7 +128,14 @@ export const s3Driver: Target = {
 };
 
 const gcs = new Opened((origin) =>
-  openGcsStore({ bucket: "b", endpoint: origin, anonymous: true, buffer: new Budget(64 * MIB), chunkBytes: 256 * 1024, connections: 4 }),
+  openGcsStore({
+    bucket: "b",
+    endpoint: origin,
+    anonymous: true,
+    buffer: new Budget(64 * MIB),
+    chunkBytes: 256 * 1024,
+    connections: 4,
+  }),
 );
 const WHOLE = JSON.stringify({ ...RESOURCE, crc32c: CRC });
 
@@ -164,7 +181,12 @@ async function askKms(kms: Kms, verb: string, key: ReturnType<typeof keyUri>): P
 
 const ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const aws = new Opened((origin) =>
-  openAwsKms({ region: "eu-west-1", endpoint: origin, credentials: { accessKeyId: "id", secretAccessKey: "secret" }, connections: 4 }),
+  openAwsKms({
+    region: "eu-west-1",
+    endpoint: origin,
+    credentials: { accessKeyId: "id", secretAccessKey: "secret" },
+    connections: 4,
+  }),
 );
 
 export const awsKmsDriver: Target = {
@@ -175,7 +197,7 @@ export const awsKmsDriver: Target = {
     `rewrap\n200\n\n{"KeyId":"${ARN}","SourceKeyId":"${ARN}","CiphertextBlob":"AAAA"}`,
     'check\n200\n\n{"KeyMetadata":{"KeyState":"Enabled","KeyUsage":"ENCRYPT_DECRYPT","KeySpec":"SYMMETRIC_DEFAULT"}}',
     `check-wrap\n200\n\n{"KeyMetadata":{"KeyState":"Enabled"}}${NEXT}412\n\n{"__type":"DryRunOperationException"}`,
-    'unwrap\n400\nx-amzn-errortype: InvalidCiphertextException:http://x\n\n{}',
+    "unwrap\n400\nx-amzn-errortype: InvalidCiphertextException:http://x\n\n{}",
   ],
   run: async (bytes) => {
     const [verb, answers] = split(Buffer.from(bytes).toString("utf8"), "\n");

@@ -90,9 +90,17 @@ export const envelopeTarget: Target = {
   },
 };
 
+const sorted = (context: ReadonlyMap<string, string>) => [...context].sort(([a], [b]) => (a < b ? -1 : 1));
+
 export const contextTarget: Target = {
   name: "key-context",
-  seeds: ['{"a":"b","c":"\\u00fc"}', "{}", ' { "x" : "\\n" } ', "=?UTF-8?B?eyJhIjoiYiJ9?=", "=?utf-8?q?=7B=22a=22:=22b=22=7D?= =?utf-8?B?IA==?="],
+  seeds: [
+    '{"a":"b","c":"\\u00fc"}',
+    "{}",
+    ' { "x" : "\\n" } ',
+    "=?UTF-8?B?eyJhIjoiYiJ9?=",
+    "=?utf-8?q?=7B=22a=22:=22b=22=7D?= =?utf-8?B?IA==?=",
+  ],
   run: (bytes) => {
     // Read as they are: here escapes are JSON's own.
     const text = Buffer.from(bytes).toString("utf8");
@@ -102,7 +110,8 @@ export const contextTarget: Target = {
     if (written.length > CONTEXT_TEXT_BYTES_MAX) return;
     holds(/^[!-~]*$/.test(written), "written with other characters than visible ASCII");
     same(parseContext(written, "again"), context, "read, written, read");
-    same(Object.fromEntries(context), JSON.parse(Buffer.from(contextBytes(context)).toString("utf8")), "canonical JSON");
+    const canonical = JSON.parse(Buffer.from(contextBytes(context)).toString("utf8")) as Record<string, string>;
+    same(sorted(new Map(Object.entries(canonical))), sorted(context), "canonical JSON");
   },
 };
 
@@ -114,7 +123,15 @@ const sealFrom = (envelope: Envelope, lines: readonly string[], sizeBytes: numbe
 };
 const v3 = s3ecV3.fresh(new Map(), ALL_KEYS[0] as (typeof ALL_KEYS)[number]);
 const BODIES: readonly { readonly envelope: Envelope; readonly seal: Seal; readonly key: () => DataKey }[] = [
-  { envelope: s3ecV2, seal: sealFrom(s3ecV2, V2.filter((line) => !/length/.test(line)), 48), key: () => new DataKey(KEY) },
+  {
+    envelope: s3ecV2,
+    seal: sealFrom(
+      s3ecV2,
+      V2.filter((line) => !/length/.test(line)),
+      48,
+    ),
+    key: () => new DataKey(KEY),
+  },
   { envelope: s3ecV2, seal: sealFrom(s3ecV2, CBC, 32), key: () => new DataKey(KEY) },
   { envelope: s3ecV3, seal: v3.seal, key: () => v3.dataKey },
 ];
@@ -138,14 +155,22 @@ function cbc(plaintext: Uint8Array): Buffer {
 
 export const bodyTarget: Target = {
   name: "body",
-  seeds: ["\u0000\u0003ciphertext of many bytes, or so", "\u0004\u0001text", Buffer.concat([Buffer.of(1, 5), cbc(Buffer.from("hello"))])],
+  seeds: [
+    "\u0000\u0003ciphertext of many bytes, or so",
+    "\u0004\u0001text",
+    Buffer.concat([Buffer.of(1, 5), cbc(Buffer.from("hello"))]),
+  ],
   run: async (bytes) => {
     const [mode = 0, pieces = 0] = bytes;
     const { envelope, seal, key } = BODIES[mode % 3] as (typeof BODIES)[number];
     const rest = bytes.subarray(2);
     const sizes = [1 + (pieces & 15), pieces >> 4];
     const isPlain = mode % 8 >= 4;
-    const sealed = !isPlain ? rest : mode % 3 === 1 ? cbc(rest) : await collect(envelope.seal(inPieces(rest, sizes), seal, key()));
+    const sealed = !isPlain
+      ? rest
+      : mode % 3 === 1
+        ? cbc(rest)
+        : await collect(envelope.seal(inPieces(rest, sizes), seal, key()));
     const whole = await ending(envelope.open(inPieces(sealed), seal, key()));
     same(await ending(envelope.open(inPieces(sealed, sizes), seal, key())), whole, "opened in pieces");
     if (isPlain) same(whole, Buffer.from(rest).toString("hex"), "sealed and opened");

@@ -16,8 +16,16 @@ export const namesTarget: Target = {
     entryOf(name, true);
     const { directories, leaf } = placeOf(name);
     const steps = [...directories.map((one) => entryOf(one, true)), entryOf(leaf + HEAD, false)];
-    holds(steps.every((step) => step !== undefined && step.name.length <= 255), "a name that no file can have, or that is not found again");
-    holds([...directories, leaf].every((one) => one !== "" && one !== "." && one !== ".." && !one.includes("/") && !one.includes("\0")), "a way out of the directory");
+    holds(
+      steps.every((step) => step !== undefined && step.name.length <= 255),
+      "a name that no file can have, or that is not found again",
+    );
+    holds(
+      [...directories, leaf].every(
+        (one) => one !== "" && one !== "." && one !== ".." && !one.includes("/") && !one.includes("\0"),
+      ),
+      "a way out of the directory",
+    );
     same(steps.map((step) => step?.adds).join(""), binary(name), "placed and found");
   },
 };

@@ -21,7 +21,10 @@ export const RESOURCE = {
 
 export const resourceTarget: Target = {
   name: "gcs-resource",
-  seeds: [JSON.stringify(RESOURCE), JSON.stringify({ ...RESOURCE, customerEncryption: {}, kmsKeyName: "k", metadata: undefined })],
+  seeds: [
+    JSON.stringify(RESOURCE),
+    JSON.stringify({ ...RESOURCE, customerEncryption: {}, kmsKeyName: "k", metadata: undefined }),
+  ],
   run: (bytes) => {
     const head = headOf(parse(Buffer.from(bytes).toString("utf8")));
     if (head === undefined) return;
@@ -37,7 +40,11 @@ const ERROR = { error: { code: 404, message: "No such object: b/a", errors: [{ r
 
 export const faultTarget: Target = {
   name: "gcs-fault",
-  seeds: [`404 \n${JSON.stringify(ERROR)}`, "503 7\n<html>", '412 \n{"error":{"message":"constraint","errors":[{"reason":"conditionNotMet"}]}}'],
+  seeds: [
+    `404 \n${JSON.stringify(ERROR)}`,
+    "503 7\n<html>",
+    '412 \n{"error":{"message":"constraint","errors":[{"reason":"conditionNotMet"}]}}',
+  ],
   run: async (bytes) => {
     const [first, body] = split(Buffer.from(bytes).toString("utf8"), "\n");
     const [status, retryAfter] = split(first, " ");

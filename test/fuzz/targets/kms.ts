@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type KeyContext, keyUri } from "../../../src/core/key.ts";
 import { bytesField, parseAnswer, quote, retryAfterMs, textField } from "../../../src/kms/answer.ts";
 import { refusal as awsRefusal } from "../../../src/kms/aws/refusal.ts";
-import { refusal as gcpRefusal } from "../../../src/kms/gcp/refusal.ts";
+import { CANONICAL, refusal as gcpRefusal } from "../../../src/kms/gcp/refusal.ts";
 import { crcOf } from "../../../src/kms/gcp/transport.ts";
 import type { Kms } from "../../../src/kms/kms.ts";
 import { createLocalKey, openLocalKms } from "../../../src/kms/local.ts";
@@ -41,7 +41,7 @@ export const answerTarget: Target = {
     holds(!error.message.includes(SECRET), "an error repeats the data key");
     const stated = typeof answer?.["error"] === "object" ? (answer["error"] as Record<string, unknown> | null) : null;
     const other = gcpRefusal({
-      status: typeof stated?.["status"] === "string" ? stated["status"] : undefined,
+      status: CANONICAL.find((name) => name === stated?.["status"]),
       httpStatus: numberOf(status),
       message: stated?.["message"],
       operation: "decrypt",
@@ -49,7 +49,10 @@ export const answerTarget: Target = {
       secret: SECRET,
       retryAfterMs: retryAfterMs(after),
     });
-    holds(!other.message.includes(SECRET) && quote(body, SECRET).length <= 400, "an error repeats the data key, or too much");
+    holds(
+      !other.message.includes(SECRET) && quote(body, SECRET).length <= 400,
+      "an error repeats the data key, or too much",
+    );
     throw numberOf(status) % 2 === 0 ? error : other;
   },
 };
@@ -89,14 +92,20 @@ export const wrappedTarget: Target = {
 
 export const keyFileTarget: Target = {
   name: "local-key-file",
-  seeds: [`${Buffer.alloc(32, 7).toString("base64")}\n`, Buffer.alloc(32, 7).toString("base64"), `${Buffer.alloc(32, 7).toString("base64")}\r\n`],
+  seeds: [
+    `${Buffer.alloc(32, 7).toString("base64")}\n`,
+    Buffer.alloc(32, 7).toString("base64"),
+    `${Buffer.alloc(32, 7).toString("base64")}\r\n`,
+  ],
   run: async (bytes) => {
     const { directory: keys } = await opened();
     writeFileSync(join(keys, "two.key"), bytes, { mode: 0o600 });
     const local = openLocalKms({ directory: keys });
     try {
       await local.check(keyUri("local://two"), "wrap", never);
-      const text = Buffer.from(bytes).toString("latin1").replace(/\r?\n$/, "");
+      const text = Buffer.from(bytes)
+        .toString("latin1")
+        .replace(/\r?\n$/, "");
       holds(Buffer.from(text, "base64").toString("base64") === text, "a key was read out of other than base64");
     } finally {
       await local.close();

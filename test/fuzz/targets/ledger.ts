@@ -16,7 +16,10 @@ interface Story {
 }
 
 async function story(): Promise<Story> {
-  const shards = [{ sid: "s0001", until: "m" }, { sid: "s0002", after: "m" }];
+  const shards = [
+    { sid: "s0001", until: "m" },
+    { sid: "s0002", after: "m" },
+  ];
   const { ledger, store } = await emptyLedger(shards);
   const first = await writePages(ledger, { sid: "s0001", until: "m" }, [["a", "b"], ["c"]]);
   const second = await writePages(ledger, { sid: "s0002", after: "m" }, [["n\u{1f511}", "\u{1f512}"]]);
@@ -30,7 +33,8 @@ async function story(): Promise<Story> {
   for await (const page of store.list("ledger/", {}, signal)) {
     for (const { key } of page.objects) {
       const bytes = await ledger.get(key.slice("ledger/".length), signal);
-      if (bytes !== undefined) texts.set(key.slice("ledger/".length), (key.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8"));
+      if (bytes !== undefined)
+        texts.set(key.slice("ledger/".length), (key.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8"));
     }
   }
   return { texts };
@@ -102,12 +106,18 @@ export const wholeTarget: Target = {
       const { next, watermark, outOfOrder } = await ledger.summarize(plan, shard, signal);
       holds(Number.isSafeInteger(next) && next >= 1, `next ${next}`);
       holds(Number.isSafeInteger(watermark) && watermark < next, `watermark ${watermark}, next ${next}`);
-      holds(outOfOrder.every((seq) => Number.isSafeInteger(seq) && seq > watermark && seq < next), `out of order ${outOfOrder.join()}`);
+      holds(
+        outOfOrder.every((seq) => Number.isSafeInteger(seq) && seq > watermark && seq < next),
+        `out of order ${outOfOrder.join()}`,
+      );
     }
     const epoch = await ledger.epoch(MID, signal);
     await stateOf(ledger, plan, epoch, signal);
     await migrationStatus({ ledger, redis: undefined, signal }, MID);
     const { counts, listed } = await ledger.audit(MID, "2026", signal);
-    holds(Object.values(counts).reduce((sum, count) => sum + count, 0) === listed, "outcomes do not sum to what was listed");
+    holds(
+      Object.values(counts).reduce((sum, count) => sum + count, 0) === listed,
+      "outcomes do not sum to what was listed",
+    );
   },
 };

@@ -15,7 +15,12 @@ import { holds, type Target } from "../target.ts";
 
 export const payloadTarget: Target = {
   name: "payload",
-  seeds: ['{"v":1,"mid":"20260101-000000-abcdef","sid":"s0001","seq":3,"epoch":0}', '{"v":1,"mid":"abc"}', '{"v":2}', '{"v":1,"mid":"abc","sid":"s0001"}'],
+  seeds: [
+    '{"v":1,"mid":"20260101-000000-abcdef","sid":"s0001","seq":3,"epoch":0}',
+    '{"v":1,"mid":"abc"}',
+    '{"v":2}',
+    '{"v":1,"mid":"abc","sid":"s0001"}',
+  ],
   run: (bytes) => {
     let data: unknown;
     try {
@@ -80,16 +85,25 @@ async function checkWindow(connection: Redis): Promise<void> {
     connection.smembers(KEYS.outOfOrder(SID)),
     connection.hgetall(KEYS.totals),
   ]);
-  for (const [name, value] of Object.entries({ next: shard["next"], wm: shard["wm"], last: shard["last"] ?? "1", ...totals })) {
+  for (const [name, value] of Object.entries({
+    next: shard["next"],
+    wm: shard["wm"],
+    last: shard["last"] ?? "1",
+    ...totals,
+  })) {
     holds(WHOLE.test(value ?? ""), `${name} became ${value}`);
   }
   const [next, watermark] = [Number(shard["next"]), Number(shard["wm"])];
   holds(next >= 5 && watermark >= 1 && watermark < next, `next ${next}, watermark ${watermark}`);
   holds(shard["last"] === undefined || Number(shard["last"]) === next - 1, `last ${shard["last"]}, next ${next}`);
   holds(Number(totals["pages"]) === next - 1, `${totals["pages"]} pages, next ${next}`);
-  for (const seq of above) holds(WHOLE.test(seq) && Number(seq) > watermark && Number(seq) < next, `out of order: ${seq}`);
+  for (const seq of above)
+    holds(WHOLE.test(seq) && Number(seq) > watermark && Number(seq) < next, `out of order: ${seq}`);
   // Every page below the watermark and every one above it in the set was counted once.
-  holds(Number(totals["committed"]) === watermark + above.length, `${totals["committed"]} committed, ${watermark} and ${above.length}`);
+  holds(
+    Number(totals["committed"]) === watermark + above.length,
+    `${totals["committed"]} committed, ${watermark} and ${above.length}`,
+  );
 }
 
 const SCRIPTS = {
@@ -102,7 +116,11 @@ const CALLS_MAX = 8;
 /** Lines of `script,argument,argument...`: the arguments as a worker that is broken, or is not ours, would send them. */
 export const luaTarget: Target = {
   name: "lua",
-  seeds: [`emit,5,e,0,2,20\ncommit,${SID},2,rewrapped,2,bytes,20`, `emit,5,,1,0,0\ncommit,${SID},5\ncommit,${SID},2\ncommit,${SID},4`, `retry,${SID}.1,failed,-1,rewrapped,1\nretry,${SID}.3`],
+  seeds: [
+    `emit,5,e,0,2,20\ncommit,${SID},2,rewrapped,2,bytes,20`,
+    `emit,5,,1,0,0\ncommit,${SID},5\ncommit,${SID},2\ncommit,${SID},4`,
+    `retry,${SID}.1,failed,-1,rewrapped,1\nretry,${SID}.3`,
+  ],
   run: async (bytes) => {
     const connection = await opened();
     await install(connection);
@@ -124,7 +142,17 @@ export const luaTarget: Target = {
 /** Lines of `meta|shard|totals|above field value`: a window that somebody edited. */
 export const windowTarget: Target = {
   name: "window",
-  seeds: ["shard next 5\nshard wm 2\nmeta state paused", "shard last 4\nabove 3\nabove 4", "totals pages 4\ntotals code:NET_TIMEOUT 2\nmeta epoch 1", "retry s0001.1"],
+  seeds: [
+    "shard next 5\nshard wm 2\nmeta state paused",
+    "shard last 4\nabove 3\nabove 4",
+    "totals pages 4\ntotals code:NET_TIMEOUT 2\nmeta epoch 1",
+    "retry s0001.1",
+    "type open\ntype shard",
+    "type above",
+    "type totals",
+    "type retry",
+    "type meta",
+  ],
   run: async (bytes) => {
     const connection = await opened();
     await install(connection);
@@ -149,12 +177,17 @@ export const windowTarget: Target = {
     if (shard !== undefined) {
       const { next, watermark, last } = shard;
       holds(Number.isSafeInteger(next) && Number.isSafeInteger(watermark), `next ${next}, watermark ${watermark}`);
-      holds(watermark >= 0 && watermark < next && next - watermark <= PAGES_AHEAD_MAX, `next ${next}, watermark ${watermark}`);
+      holds(
+        watermark >= 0 && watermark < next && next - watermark <= PAGES_AHEAD_MAX,
+        `next ${next}, watermark ${watermark}`,
+      );
       holds(last === undefined || Number.isSafeInteger(last), `last ${last}`);
     }
     for (const seq of await window.committedAbove(SID)) holds(Number.isSafeInteger(seq), `out of order: ${seq}`);
-    for (const { sid, seq } of await window.retryPages(1, 10)) holds(sid.length > 0 && Number.isSafeInteger(seq), `retry ${sid}.${seq}`);
-    for (const [name, value] of Object.entries((await window.totals()).counts)) holds(Number.isSafeInteger(value), `${name} ${value}`);
+    for (const { sid, seq } of await window.retryPages(1, 10))
+      holds(sid.length > 0 && Number.isSafeInteger(seq), `retry ${sid}.${seq}`);
+    for (const [name, value] of Object.entries((await window.totals()).counts))
+      holds(Number.isSafeInteger(value), `${name} ${value}`);
     await window.emit(SID, 5, "e", false, 1, 1);
   },
   close: closed,

@@ -23,7 +23,13 @@ export const listTarget: Target = {
 
 export const refusalTarget: Target = {
   name: "s3-refusal",
-  seeds: [`503 10\n${REFUSAL}`, `301 Thu, 01 Jan 2026 00:00:00 GMT\n${REFUSAL}`, "404\n", "400\n<html>", "403\n<Error><Code>KMS.DisabledException</Code></Error>"],
+  seeds: [
+    `503 10\n${REFUSAL}`,
+    `301 Thu, 01 Jan 2026 00:00:00 GMT\n${REFUSAL}`,
+    "404\n",
+    "400\n<html>",
+    "403\n<Error><Code>KMS.DisabledException</Code></Error>",
+  ],
   run: async (bytes) => {
     const [first, rest] = split(textOf(bytes), "\n");
     const [status, retryAfter] = split(first, " ");
@@ -38,22 +44,33 @@ const onWire = (text: string): string => Buffer.from(text, "utf8").toString("lat
 export const headTarget: Target = {
   name: "s3-head",
   seeds: [
-    "3\netag: \"d41d8cd98f00b204e9800998ecf8427e\"\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\nx-amz-meta-a: =?UTF-8?B?w7w=?=\ncontent-type: text/plain\nx-amz-checksum-crc32c: AAAAAA==",
-    "9\netag: W/\"a-2\"\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\nx-amz-server-side-encryption: aws:kms\nx-amz-server-side-encryption-aws-kms-key-id: k\nx-amz-version-id: null\nx-amz-missing-meta: 0",
+    '3\netag: "d41d8cd98f00b204e9800998ecf8427e"\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\nx-amz-meta-a: =?UTF-8?B?w7w=?=\ncontent-type: text/plain\nx-amz-checksum-crc32c: AAAAAA==',
+    '9\netag: W/"a-2"\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\nx-amz-server-side-encryption: aws:kms\nx-amz-server-side-encryption-aws-kms-key-id: k\nx-amz-version-id: null\nx-amz-missing-meta: 0',
   ],
   run: (bytes) => {
     const [size, lines] = headAndRest(textOf(bytes));
     const headers: Record<string, string> = Object.create(null);
     for (const [name, value] of pairsOf(lines)) headers[name.toLowerCase()] = onWire(value);
     const { attributes } = headOf("key", headers, numberOf(size));
-    const again = { etag: "e", "last-modified": headers["last-modified"] ?? "", ...attributeHeaders("key", attributes) };
+    const again = {
+      etag: "e",
+      "last-modified": headers["last-modified"] ?? "",
+      ...attributeHeaders("key", attributes),
+    };
     same(headOf("key", again, 0).attributes, attributes, "read, written, read");
   },
 };
 
 export const metadataTarget: Target = {
   name: "s3-metadata",
-  seeds: ["plain", "=?UTF-8?B?w7w=?=", "=?UTF-8?Q?a=20b?= =?UTF-8?B?w7w=?=", "ä\u{1f511} \uff5e", "=?iso-8859-1?Q?a?=", "=?UTF-8?Q?no?="],
+  seeds: [
+    "plain",
+    "=?UTF-8?B?w7w=?=",
+    "=?UTF-8?Q?a=20b?= =?UTF-8?B?w7w=?=",
+    "ä\u{1f511} \uff5e",
+    "=?iso-8859-1?Q?a?=",
+    "=?UTF-8?Q?no?=",
+  ],
   run: (bytes) => {
     const text = textOf(bytes);
     textOfHeader(onWire(text));

@@ -29,12 +29,22 @@ export const xmlTarget: Target = {
 
 export const endpointTarget: Target = {
   name: "endpoint",
-  seeds: ["https://host", "http://127.0.0.1:9000", "http://[::1]:1", "https://169.254.169.254", "http://0x7f.1", "https://user:pass@host/a?b#c"],
+  seeds: [
+    "https://host",
+    "http://127.0.0.1:9000",
+    "http://[::1]:1",
+    "https://169.254.169.254",
+    "http://0x7f.1",
+    "https://user:pass@host/a?b#c",
+  ],
   run: (bytes) => {
     const origin = checkEndpoint(textOf(bytes), { allowInsecure: false });
     same(checkEndpoint(origin, { allowInsecure: false }), origin, "an origin is its own origin");
     const { hostname, protocol } = new URL(origin);
-    holds(!/^169\.254\.|^\[fe[89ab]|^metadata\.google/.test(hostname), `a metadata address: ${origin}`);
-    holds(protocol === "https:" || /^127\.|localhost\.?$|^\[::(1|ffff:7f[0-9a-f]{2}:[0-9a-f]+)\]$/.test(hostname), `plain http: ${origin}`);
+    holds(!/^169\.254\.\d+\.\d+$|^\[fe[89ab]|^metadata\.google/.test(hostname), `a metadata address: ${origin}`);
+    holds(
+      protocol === "https:" || /^127\.|localhost\.?$|^\[::(1|ffff:7f[0-9a-f]{2}:[0-9a-f]+)\]$/.test(hostname),
+      `plain http: ${origin}`,
+    );
   },
 };
