@@ -2,8 +2,8 @@
 import { HITS_MAX, HITS_NAME } from "./instrument.ts";
 
 const hits = new Uint8Array(HITS_MAX);
-// Counters are looked at eight at a time: most of them are zero.
-const words = new BigUint64Array(hits.buffer);
+// Counters are looked at four at a time: most of them are zero.
+const words = new Uint32Array(hits.buffer);
 
 // Instrumented modules look for it when they are loaded: whoever runs them imports this file before them.
 Object.defineProperty(globalThis, HITS_NAME, { value: hits });
@@ -19,19 +19,19 @@ export class Coverage {
 
   /** `counters`: how many the build has. */
   constructor(counters: number) {
-    this.#words = Math.ceil(counters / 8);
+    this.#words = Math.ceil(counters / 4);
   }
 
   start(): void {
-    words.fill(0n, 0, this.#words);
+    words.fill(0, 0, this.#words);
   }
 
   /** True where the run since `start` went a way that none went before. */
   isNew(): boolean {
     let news = false;
     for (let word = 0; word < this.#words; word++) {
-      if (words[word] === 0n) continue;
-      for (let at = word * 8; at < word * 8 + 8; at++) {
+      if (words[word] === 0) continue;
+      for (let at = word * 4; at < word * 4 + 4; at++) {
         const count = hits[at] as number;
         if (count === 0) continue;
         const before = this.#seen[at] as number;

@@ -18,7 +18,7 @@ import { table, writeReport } from "./report.ts";
 const build = fileURLToPath(new URL("../../../", import.meta.url));
 const root = fileURLToPath(new URL("../../../../../", import.meta.url));
 /** A slice: long enough that starting a thread does not count, short enough that every target gets several. */
-const SLICE_MS = 20_000;
+const SLICE_MS = 60_000;
 
 const { values } = parseArgs({
   options: {

@@ -133,13 +133,23 @@ export const luaTarget: Target = {
       holds(Number.isInteger(answer) && answer >= -3 && answer <= 2, `${name} answered ${answer}`);
       answers.push(`${name} ${answer}`);
     }
-    await checkWindow(connection);
+    // Given up, not damaged: the next sweep rebuilds it.
+    if ((await connection.exists(KEYS.ready)) === 1) await checkWindow(connection);
     return answers.join();
   },
   close: closed,
 };
 
-/** Lines of `meta|shard|totals|above field value`: a window that somebody edited. */
+const PLACES = {
+  meta: KEYS.meta,
+  shard: KEYS.shard(SID),
+  totals: KEYS.totals,
+  above: KEYS.outOfOrder(SID),
+  open: KEYS.open,
+  retry: KEYS.retry(1),
+};
+
+/** Lines of `meta|shard|totals field value`, `above|retry member` or `type place`: a window that somebody edited. */
 export const windowTarget: Target = {
   name: "window",
   seeds: [
@@ -147,6 +157,9 @@ export const windowTarget: Target = {
     "shard last 4\nabove 3\nabove 4",
     "totals pages 4\ntotals code:NET_TIMEOUT 2\nmeta epoch 1",
     "retry s0001.1",
+    "type open",
+    "type above",
+    "type retry",
     "type open\ntype shard",
     "type above",
     "type totals",
@@ -165,6 +178,7 @@ export const windowTarget: Target = {
       if (where === "totals") change.hset(KEYS.totals, field, value);
       if (where === "above") change.sadd(KEYS.outOfOrder(SID), rest);
       if (where === "retry") change.sadd(KEYS.retry(1), rest);
+      if (where === "type" && Object.hasOwn(PLACES, rest)) change.set(PLACES[rest as keyof typeof PLACES], "text");
     }
     await change.exec();
     const window = new Window(connection, MID);
