@@ -42,7 +42,14 @@ export function parseShore(value: unknown, name: string): Shore {
 /** JSON is read by the same parser: YAML 1.2 contains it, and repeated keys are an error in both. */
 function readYaml(text: string, refuse: (why: string, cause?: unknown) => SealiftError): unknown {
   try {
-    const document = parseDocument(text, { version: "1.2", strict: true, uniqueKeys: true, merge: false });
+    const document = parseDocument(text, {
+      version: "1.2",
+      strict: true,
+      uniqueKeys: true,
+      merge: false,
+      // Warnings would go to stderr by a way of their own, past the log, and quote what they warn of.
+      logLevel: "error",
+    });
     const problem = document.errors[0] ?? document.warnings[0];
     if (problem) {
       const { line, col } = problem.linePos?.[0] ?? { line: 1, col: 1 };
@@ -60,7 +67,11 @@ function readYaml(text: string, refuse: (why: string, cause?: unknown) => Sealif
     return document.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
     if (error instanceof SealiftError) throw error;
-    throw refuse("is not YAML or JSON that can be read (too deep, or too many aliases)", error);
+    // Without the cause: it quotes the alias, and a secret that begins with `*` looks like one.
+    if (error instanceof ReferenceError && error.message.startsWith("Unresolved alias")) {
+      throw refuse("holds an alias (*name) without its anchor (&name); quote a text that begins with *");
+    }
+    throw refuse("is not YAML or JSON that can be read (too deep, or too many aliases)");
   }
 }
 

@@ -235,6 +235,12 @@ export interface ErrorDetails {
   readonly retry?: Retry | undefined;
 }
 
+/** Messages repeat what was read, and end up in logs, records and Redis: whoever wrote it must not choose how much that is. */
+const MESSAGE_CHARACTERS_MAX = 4000;
+
+const bounded = (message: string): string =>
+  message.length <= MESSAGE_CHARACTERS_MAX ? message : `${message.slice(0, MESSAGE_CHARACTERS_MAX)}...`;
+
 export class SealiftError extends Error {
   override readonly name = "SealiftError";
   readonly code: Code;
@@ -243,7 +249,7 @@ export class SealiftError extends Error {
   readonly retryAfterMs: number | undefined;
 
   constructor(code: Code, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(bounded(message), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.object = details.object;
     this.retry = details.retry ?? CODES[code].retry;

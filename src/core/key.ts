@@ -17,7 +17,9 @@ const SHAPES: Readonly<Record<KeyScheme, RegExp>> = {
 /** Throws JOB_INVALID where the text is not a key URI of a known scheme. */
 export function keyUri(text: string): KeyUri {
   const cut = text.indexOf("://");
-  const shape = SHAPES[text.slice(0, Math.max(cut, 0)) as KeyScheme];
+  const scheme = text.slice(0, Math.max(cut, 0));
+  // `constructor` is no scheme, though every object has one.
+  const shape = Object.hasOwn(SHAPES, scheme) ? SHAPES[scheme as KeyScheme] : undefined;
   if (shape?.test(text.slice(cut + 3))) return text as KeyUri;
   const wants = "aws-kms://arn:..., gcp-kms://projects/.../cryptoKeys/..., or local://name";
   throw new SealiftError("JOB_INVALID", `not a key URI: ${JSON.stringify(text)} (expected ${wants})`);

@@ -113,10 +113,11 @@ export class Ledger {
     for (;;) {
       const name = await this.#archive.firstName("", after, signal);
       if (name === undefined) return;
-      const mid = name.slice(0, name.indexOf("/"));
+      const end = name.indexOf("/");
+      const mid = name.slice(0, Math.max(end, 0));
       if (layout.MID.test(mid)) yield mid;
-      // "0" follows "/" in byte order: go on behind everything of this migration.
-      after = `${mid}0`;
+      // "0" follows "/" in byte order: go on behind everything of this migration. A stranger's record in no folder is behind itself.
+      after = end < 0 ? name : `${mid}0`;
     }
   }
 
@@ -148,10 +149,14 @@ export class Ledger {
 
   /** The epoch the migration is in: 0 until a retry was begun. */
   async epoch(mid: string, signal: AbortSignal): Promise<number> {
-    let epoch = 0;
-    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal))
-      epoch = Math.max(epoch, layout.epochOf(name) || 0);
-    return epoch;
+    const begun = new Set<number>();
+    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal)) begun.add(layout.epochOf(name));
+    begun.delete(Number.NaN);
+    // One follows on the other. A number that was made up would be counted down to 0 for every page.
+    for (let epoch = 1; epoch <= begun.size; epoch++) {
+      if (!begun.has(epoch)) throw broken(layout.retryName(mid, epoch), "is missing, and others of its kind are there");
+    }
+    return begun.size;
   }
 
   putResult(result: records.ResultRecord, signal: AbortSignal): Promise<boolean> {

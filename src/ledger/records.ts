@@ -52,13 +52,16 @@ export const pageHeader = z.strictObject({
   planSha256: sha256.optional(),
 });
 
+/** ECMA-262, 21.4.1.1: further from 1970 there are no dates, and writing one down throws. */
+const TIME_MS_MAX = 8.64e15;
+
 /** One listed object. Short names: there are a thousand of these a page and a million pages. */
 export const pageLine = z.strictObject({
   k: key,
   s: count,
   e: z.string().max(256),
   v: z.string().max(1024).optional(),
-  t: z.number(),
+  t: z.number().min(-TIME_MS_MAX).max(TIME_MS_MAX),
   c: z.string().max(64).optional(),
 });
 
