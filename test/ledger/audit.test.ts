@@ -50,7 +50,7 @@ describe("audit", () => {
       Array.from({ length: 40 }, (_, i) => [`k${100 + i}`]),
     );
     for (const page of pages) await ledger.putDone(doneOf(page, { k107: "failed", k139: "failed" }), signal);
-    for (const epoch of [1, 2, 10]) {
+    for (let epoch = 1; epoch <= 10; epoch++) {
       const page = pages[7] as Page;
       const at = { v: 1 as const, epoch, pages: [["s0001", 8]] as [string, number][], at: AT };
       await ledger.putRetry(MID, at, signal);
