@@ -34,6 +34,7 @@ end
 export const EMIT = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 for _, at in ipairs({1, 3, 4, 5}) do if not whole(ARGV[at], 15) then return -3 end end
+if #KEYS < 5 or #ARGV ~= 6 + 2 * (#KEYS - 5) then return -3 end
 local written = redis.call('HGET', KEYS[2], 'next')
 if not whole(written, 15) then return lost() end
 local next, seq = tonumber(written), tonumber(ARGV[1])

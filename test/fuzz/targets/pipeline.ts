@@ -106,8 +106,11 @@ async function checkWindow(connection: Redis): Promise<void> {
   );
 }
 
+const EMIT_KEYS = [KEYS.ready, KEYS.shard(SID), KEYS.totals, KEYS.open, KEYS.listing];
+
 const SCRIPTS = {
-  emit: [EMIT, [KEYS.ready, KEYS.shard(SID), KEYS.totals]],
+  emit: [EMIT, EMIT_KEYS],
+  split: [EMIT, [...EMIT_KEYS, KEYS.shard(`${SID}a`), KEYS.shard(`${SID}b`)]],
   commit: [COMMIT, [KEYS.ready, KEYS.shard(SID), KEYS.outOfOrder(SID), KEYS.totals, KEYS.open]],
   retry: [COMMIT_RETRY, [KEYS.ready, KEYS.retry(1), KEYS.totals, KEYS.open]],
 } as const;
@@ -117,8 +120,9 @@ const CALLS_MAX = 8;
 export const luaTarget: Target = {
   name: "lua",
   seeds: [
-    `emit,5,e,0,2,20\ncommit,${SID},2,rewrapped,2,bytes,20`,
-    `emit,5,,1,0,0\ncommit,${SID},5\ncommit,${SID},2\ncommit,${SID},4`,
+    `emit,5,e,0,2,20,${SID}\ncommit,${SID},2,rewrapped,2,bytes,20`,
+    `emit,5,,1,0,0,${SID}\ncommit,${SID},5\ncommit,${SID},2\ncommit,${SID},4`,
+    `split,5,d,1,0,0,${SID},${SID}a,d,${SID}b,m\ncommit,${SID},5`,
     `retry,${SID}.1,failed,-1,rewrapped,1\nretry,${SID}.3`,
   ],
   run: async (bytes) => {
