@@ -7,15 +7,15 @@ import { simulateAll } from "../kms/ways.ts";
 import { type Ration, type Rationed, RationedWorld } from "../pipeline/rationed.ts";
 import { writeSection } from "./page.ts";
 
-const OBJECTS = 1500;
-const QUOTA = 100;
-const COMPETITOR = 30;
+const OBJECTS = 1000;
+const QUOTA = 50;
+const COMPETITOR = 15;
 const HEADING = "A key service's quota, shared with another client";
 
 const RATIONS: readonly (Ration & { readonly what: string })[] = [
   { what: "AIMD, 1 worker", quota: QUOTA, competitor: COMPETITOR, workers: 1 },
   { what: "AIMD, 3 workers", quota: QUOTA, competitor: COMPETITOR, workers: 3 },
-  { what: "AIMD under a ceiling of 50/s, 3 workers", quota: QUOTA, competitor: COMPETITOR, ceiling: 50, workers: 3 },
+  { what: "AIMD under a ceiling of 25/s, 3 workers", quota: QUOTA, competitor: COMPETITOR, ceiling: 25, workers: 3 },
 ];
 
 let world: RationedWorld;
