@@ -18,6 +18,7 @@ import { s3ecV3 } from "./envelope/s3ec/v3.ts";
 import type { Kms } from "./kms/kms.ts";
 import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
+import { RewrappedKeys } from "./transfer/rewrapped.ts";
 import type { Shores } from "./transfer/shores.ts";
 
 /** Bytes of bodies that a process may hold in memory, whatever the number of objects in flight. */
@@ -73,6 +74,7 @@ export async function openShores(job: Job, budgets: Budgets = processBudgets()):
       destinationPrefix: destination.prefix,
       sourceKms,
       destinationKms,
+      rewrapped: new RewrappedKeys(),
       envelopes: ENVELOPES,
       close,
     };

@@ -28,7 +28,15 @@ export interface CopyOptions {
   readonly standing?: "absent" | undefined;
   /** What a listing has said of the source; else it is asked. */
   readonly neighbours?: Neighbours | undefined;
+  /** Milliseconds that only grow. */
+  readonly now?: (() => number) | undefined;
 }
+
+/**
+ * A key service may let us wait for minutes, and servers give up a body that nobody reads: after this it is opened again, in the same
+ * version, rather than lost half-way.
+ */
+const BODY_IDLE_MS = 10_000;
 
 interface Task extends Crossing {
   readonly listed: ListedObject;
@@ -36,6 +44,7 @@ interface Task extends Crossing {
   readonly key: string;
   readonly verify: boolean;
   readonly neighbours: Neighbours | undefined;
+  readonly now: () => number;
 }
 
 type Condition = "absent" | VersionPin;
@@ -48,8 +57,8 @@ export async function copyObject(
   options: CopyOptions,
 ): Promise<Receipt> {
   try {
-    const { signal, verify, neighbours } = options;
-    const task = { listed, shores, rules, signal, verify, neighbours, key: destinationKey(listed.key, shores) };
+    const { signal, verify, neighbours, now = () => performance.now() } = options;
+    const task = { listed, shores, rules, signal, verify, neighbours, now, key: destinationKey(listed.key, shores) };
     const standing = options.standing ? undefined : await shores.destination.head(task.key, signal);
     if (!standing) return await ship(task, "absent");
     return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
@@ -85,16 +94,24 @@ function accepted({ plan, move }: Decision): { plan: Plan; move: Move } {
 }
 
 async function ship(task: Task, condition: Condition): Promise<Receipt> {
-  const { listed, shores, signal } = task;
-  const opened = await shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
+  const { listed, shores } = task;
+  let opened = await openSource(task);
   let done = false;
   try {
     checkAsListed(opened.head, listed);
+    const openedMs = task.now();
     const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
     const { plan, move } = await decide(opened.head, peeked.prefix, task);
     const cargo = await load(move, opened.head, task);
     try {
-      const source = new Passage(peeked.body, opened.head);
+      let { body } = peeked;
+      if (task.now() - openedMs > BODY_IDLE_MS) {
+        await dismiss(opened);
+        opened = await openSource(task);
+        checkAsListed(opened.head, listed);
+        ({ body } = opened);
+      }
+      const source = new Passage(body, opened.head);
       const receipt = await send(task, condition, cargo, source);
       done = source.whole;
       return receipt.outcome === "already" ? receipt : { ...receipt, notes: [...plan.notes, ...cargo.notes] };
@@ -105,6 +122,9 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
     if (!done) await dismiss(opened);
   }
 }
+
+const openSource = ({ listed, shores, signal }: Task): Promise<OpenObject> =>
+  shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
 
 /** The error that ended the copy is the one to be told, not what the closing of its connection says. */
 async function dismiss(opened: OpenObject): Promise<void> {

@@ -5,6 +5,7 @@ import type { ListedObject } from "../core/object.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
+import type { RewrappedKeys } from "./rewrapped.ts";
 
 export interface Shores {
   readonly source: ObjectStore;
@@ -14,6 +15,8 @@ export interface Shores {
   /** Asked in order; the first that claims a wrapped key answers for it. */
   readonly sourceKms: readonly Kms[];
   readonly destinationKms: readonly Kms[];
+  /** Data keys that have changed hands between these two; absent: every one is asked for. */
+  readonly rewrapped?: RewrappedKeys | undefined;
   /** Every format this program knows, `plain` among them. */
   readonly envelopes: readonly Envelope[];
   close(): Promise<void>;

@@ -105,11 +105,21 @@ export class Limiter {
         resolve();
       };
       const place: Place = { order, since: this.#clock.now(), grant };
-      const later = this.#queue.findIndex((other) => other.order > order);
-      this.#queue.splice(later < 0 ? this.#queue.length : later, 0, place);
+      this.#enter(place);
       signal.addEventListener("abort", leave, { once: true });
       this.#pump();
     });
+  }
+
+  #enter(place: Place): void {
+    const last = this.#queue.at(-1);
+    if (!last || last.order < place.order) this.#queue.push(place);
+    else
+      this.#queue.splice(
+        this.#queue.findIndex(({ order }) => order > place.order),
+        0,
+        place,
+      );
   }
 
   #pump(): void {

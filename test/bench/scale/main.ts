@@ -47,7 +47,7 @@ await mkdir(".sealift", { recursive: true });
 await writeFile(join(".sealift", "scale.json"), JSON.stringify(run));
 if (!values.dry) {
   await writeFile(join("docs", "scale.svg"), plot(run));
-  await writeSection(HEADING, sectionOf(run));
+  await writeSection(HEADING, sectionOf(run).split("\n"));
 }
 const { samples, ...summary } = run;
 process.stdout.write(`${JSON.stringify({ ...summary, samples: samples.length }, undefined, 2)}\n`);
