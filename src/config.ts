@@ -16,6 +16,8 @@ export interface Environment {
   readonly stateDirectory: string;
   /** SEALIFT_LEDGER. */
   readonly ledgerUrl?: string | undefined;
+  /** PATH: where redis-server is looked for. */
+  readonly searchPath?: string | undefined;
   /** https://no-color.org: any value but the empty one. */
   readonly noColor: boolean;
   /** The default of a flag: `--log-format` is SEALIFT_LOG_FORMAT. Empty counts as absent. */
@@ -35,6 +37,7 @@ export function readEnvironment(env: Env = process.env): Environment {
     redisUrl: text("SEALIFT_REDIS") ?? text("REDIS_URL"),
     stateDirectory: stateDirectory(text),
     ledgerUrl: text("SEALIFT_LEDGER"),
+    searchPath: text("PATH"),
     noColor: text("NO_COLOR") !== undefined,
     flag: (name) => text(flagVariable(name)),
   };

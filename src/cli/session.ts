@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { openLedger, type OpenedLedger } from "../compose/work.ts";
 import type { Shore } from "../core/job.ts";
+import { ensurePrivate } from "../core/private.ts";
 import type { Control } from "../pipeline/control.ts";
 import { startPrivateRedis } from "../pipeline/private.ts";
 import { connectRedis, pingRedis, type RedisAddress } from "../pipeline/redis.ts";
@@ -48,6 +49,9 @@ export function ledgerShore({ flags, environment }: Pick<Invocation, "flags" | "
     ...(flags.is("ledger-anonymous") ? { anonymous: true } : {}),
   };
 }
+
+const isLedgerNamed = ({ flags, environment }: Invocation): boolean =>
+  (flags.text("ledger") ?? environment.ledgerUrl) !== undefined;
 
 /**
  * As an environment for worker processes: no secret travels on a command line. Without `redis`, the process finds or starts the
@@ -95,7 +99,7 @@ export async function openSessionWithRedis(
     const session = await assemble(invocation, named, async () => undefined);
     return { ...session, redis: named };
   }
-  const own = await startPrivateRedis(environment.stateDirectory);
+  const own = await startPrivateRedis(environment.stateDirectory, environment.searchPath);
   try {
     return { ...(await assemble(invocation, own.address, () => own.stop())), redis: own.address };
   } catch (error) {
@@ -111,6 +115,7 @@ async function assemble(
 ): Promise<Session> {
   const { log, signal } = invocation;
   if (redis !== undefined) await pingRedis(redis, 5000);
+  if (!isLedgerNamed(invocation)) await ensurePrivate(invocation.environment.stateDirectory);
   const opened: OpenedLedger = await openLedger(ledgerShore(invocation));
   const connection =
     redis === undefined ? undefined : connectRedis(redis, (reason) => log.debug({ reason }, "redis connection"));

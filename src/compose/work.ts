@@ -6,6 +6,7 @@ import { compileFilter } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
 import { type KeyContext, keyUri } from "../core/key.ts";
 import type { Ceiling } from "../core/pace.ts";
+import { ensureGuarded } from "../core/private.ts";
 import { Ledger, type PlanRecord } from "../ledger/ledger.ts";
 import type { OpenWork, Work } from "../pipeline/context.ts";
 import type { Rules } from "../transfer/shores.ts";
@@ -16,6 +17,8 @@ export interface OpenedLedger {
 }
 
 export async function openLedger(shore: Shore): Promise<OpenedLedger> {
+  const url = parseStoreUrl(shore.url);
+  if (url.scheme === "file") await ensureGuarded(url.root);
   const { store, prefix } = await openStore(shore, processBudgets());
   // A ledger at `s3://bucket/name` lives under `name/`.
   const root = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;

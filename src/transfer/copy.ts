@@ -73,7 +73,7 @@ async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefi
   const source = await sourceAsListed(listed, task);
   const start = await startOf(shores.source, source, shores.envelopes, signal);
   const { plan, move } = await decide(source, start, task);
-  const same = await compareStanding({ source, move, standing }, task, task.verify);
+  const same = await compareStanding({ source, move, standing }, task, task.verify, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
     return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, notes };
