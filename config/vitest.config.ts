@@ -1,13 +1,15 @@
 import { defineConfig } from "vitest/config";
 
-/** Slow suites (real servers, peers, chaos) live under test/real and are run by .ci/run, not by `npm test`. */
+/** Slow suites (real servers, losses, memory) have folders of their own and are run by .ci/run, not by `npm test`. */
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
     include: process.env["SEALIFT_SUITE"]
       ? [`test/${process.env["SEALIFT_SUITE"]}/**/*.test.ts`]
       : ["test/**/*.test.ts"],
-    exclude: process.env["SEALIFT_SUITE"] ? [] : ["test/real/**", "test/bench/**", "test/chaos/**", "node_modules/**"],
+    exclude: process.env["SEALIFT_SUITE"]
+      ? []
+      : ["test/real/**", "test/losses/**", "test/bench/**", "test/chaos/**", "node_modules/**"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

@@ -26,6 +26,11 @@ export const flagVariable = (name: string): string => `SEALIFT_${name.replaceAll
 
 export function readEnvironment(env: Env = process.env): Environment {
   const text = (name: string) => env[name] || undefined;
+  // Node's own switch, which the SDKs' and Google's token requests obey too.
+  if (text("NODE_TLS_REJECT_UNAUTHORIZED") === "0") {
+    const instead = "unset it, and name authorities of your own in caFile";
+    throw new SealiftError("USAGE", `NODE_TLS_REJECT_UNAUTHORIZED=0 lets anybody answer in a cloud's name: ${instead}`);
+  }
   return {
     redisUrl: text("SEALIFT_REDIS") ?? text("REDIS_URL"),
     stateDirectory: stateDirectory(text),

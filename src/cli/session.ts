@@ -69,6 +69,8 @@ export function workerEnvironment(invocation: Invocation, redis: RedisAddress | 
     SEALIFT_ALLOW_VOLATILE_REDIS: flags.is("allow-volatile-redis") ? "true" : undefined,
     SEALIFT_TRANSFERS: flags.text("transfers"),
     SEALIFT_STALL: flags.text("stall"),
+    SEALIFT_KMS_RPS: flags.text("kms-rps"),
+    SEALIFT_DST_KMS_RPS: flags.text("dst-kms-rps"),
   };
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined)) as Record<
     string,

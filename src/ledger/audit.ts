@@ -3,10 +3,12 @@
  * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1).
  */
 import { createHash, type Hash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { SealiftError } from "../core/error.ts";
 import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
 import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
+import { checkBond } from "./bond.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
@@ -21,7 +23,7 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const retry = epoch === 0 ? undefined : await ledger.retry(mid, epoch, signal);
   const run: Audit = {
     ledger,
-    mid,
+    plan,
     epoch,
     retried: new Set(retry?.pages.map(([sid, seq]) => `${sid}.${seq}`)),
     signal,
@@ -59,6 +61,20 @@ export function finalState({ counts }: Pick<Totals, "counts">): MigrationState {
   return skipped ? "CompletedWithSkipped" : "Completed";
 }
 
+/** LEDGER_BROKEN where a result contradicts itself. */
+export function checkEnd(name: string, result: ResultRecord): ResultRecord {
+  if (sumCounts(result.counts) === result.listed && finalState(result) === result.state) return result;
+  throw broken(name, "states an end that its own counts do not");
+}
+
+/** LEDGER_BROKEN where a result that stands in the ledger is not what the audit found: nobody's word counts but the records'. */
+export function checkResult(stated: ResultRecord, audited: ResultRecord): void {
+  for (const field of Object.keys(audited) as (keyof ResultRecord)[]) {
+    if (field === "at" || isDeepStrictEqual(stated[field], audited[field])) continue;
+    throw broken(layout.resultName(audited.mid, audited.epoch), `is not what the records add up to: see ${field}`);
+  }
+}
+
 /** The shards' ranges, in plan order, must follow on each other from the first possible key to the last. */
 export function checkCoverage(plan: PlanRecord): void {
   const name = layout.planName(plan.mid);
@@ -76,7 +92,7 @@ export function checkCoverage(plan: PlanRecord): void {
 
 interface Audit {
   readonly ledger: LedgerReader;
-  readonly mid: string;
+  readonly plan: PlanRecord;
   readonly epoch: number;
   /** Pages that the epoch goes over again. */
   readonly retried: ReadonlySet<string>;
@@ -97,15 +113,16 @@ async function auditTree(run: Audit, shard: Shard): Promise<void> {
 
 /** Answers the last page. */
 async function auditShard(run: Audit, shard: Shard): Promise<Page> {
-  const { mid, totals, digest } = run;
+  const { plan, totals, digest } = run;
   let previous: Page | undefined;
   for await (const { seq, page, done } of inOrder(recordsOf(run, shard))) {
-    const name = layout.pageName(mid, shard.sid, seq);
+    const name = layout.pageName(plan.mid, shard.sid, seq);
     if (previous?.header.isLast) {
       if (page || done) throw broken(name, "follows the last page of its shard");
       return previous;
     }
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
+    checkBond(plan, page);
     checkChain(name, page, previous, shard);
     if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
     if (done.epoch < run.epoch && run.retried.has(`${shard.sid}.${seq}`))
@@ -126,7 +143,8 @@ interface Records {
 
 /** Page after page with the last word on it, up to the first number that has no outcome: one behind the last page. */
 async function* recordsOf(run: Audit, { sid }: Shard): AsyncGenerator<Task<Records>> {
-  const { ledger, mid, epoch: epochMax, signal } = run;
+  const { ledger, plan, epoch: epochMax, signal } = run;
+  const { mid } = plan;
   let expected = 1;
   for await (const { seq, epoch } of latestOutcomes(ledger, mid, sid, epochMax, signal)) {
     if (seq !== expected) break;

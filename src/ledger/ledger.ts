@@ -18,13 +18,24 @@ import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { Archive } from "./archive.ts";
-import { audit } from "./audit.ts";
-import { broken, decodePage, encodePage, encodeRecord, type Page, sha256Hex } from "./codec.ts";
+import { audit, checkEnd, checkResult } from "./audit.ts";
+import { checkBond, checkIds, checkJob, jobSha256, planSha256 } from "./bond.ts";
+import {
+  broken,
+  decodePage,
+  encodePage,
+  encodeRecord,
+  type Page,
+  PAGE_BYTES_MAX,
+  RETRY_BYTES_MAX,
+  sha256Hex,
+} from "./codec.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
 import { countPages, type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
 import { halvesOf } from "./shards.ts";
 
+export { checkBond, checkResult, jobSha256, planSha256 };
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
 export { MID, SID } from "./layout.ts";
@@ -92,6 +103,7 @@ export class Ledger {
     const plan = await this.#archive.record(records.plan, layout.planName(mid), signal);
     if (!plan) throw new SealiftError("JOB_UNKNOWN", `no migration ${mid} in ledger ${this.name}`);
     if (plan.mid !== mid) throw broken(layout.planName(mid), `is of another migration (${plan.mid})`);
+    checkJob(plan);
     return plan;
   }
 
@@ -101,10 +113,11 @@ export class Ledger {
     for (;;) {
       const name = await this.#archive.firstName("", after, signal);
       if (name === undefined) return;
-      const mid = name.slice(0, name.indexOf("/"));
+      const end = name.indexOf("/");
+      const mid = name.slice(0, Math.max(end, 0));
       if (layout.MID.test(mid)) yield mid;
-      // "0" follows "/" in byte order: go on behind everything of this migration.
-      after = `${mid}0`;
+      // "0" follows "/" in byte order: go on behind everything of this migration. A stranger's record in no folder is behind itself.
+      after = end < 0 ? name : `${mid}0`;
     }
   }
 
@@ -129,24 +142,32 @@ export class Ledger {
     return this.#archive.putNew(layout.retryName(mid, retry.epoch), encodeRecord(retry), signal);
   }
 
-  retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
-    return this.#archive.record(records.retry, layout.retryName(mid, epoch), signal);
+  async retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
+    const name = layout.retryName(mid, epoch);
+    return checkIds(name, await this.#archive.record(records.retry, name, signal, RETRY_BYTES_MAX), { epoch });
   }
 
   /** The epoch the migration is in: 0 until a retry was begun. */
   async epoch(mid: string, signal: AbortSignal): Promise<number> {
-    let epoch = 0;
-    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal))
-      epoch = Math.max(epoch, layout.epochOf(name) || 0);
-    return epoch;
+    const begun = new Set<number>();
+    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal)) begun.add(layout.epochOf(name));
+    begun.delete(Number.NaN);
+    // One follows on the other. A number that was made up would be counted down to 0 for every page.
+    for (let epoch = 1; epoch <= begun.size; epoch++) {
+      if (!begun.has(epoch)) throw broken(layout.retryName(mid, epoch), "is missing, and others of its kind are there");
+    }
+    return begun.size;
   }
 
   putResult(result: records.ResultRecord, signal: AbortSignal): Promise<boolean> {
     return this.#archive.putNew(layout.resultName(result.mid, result.epoch), encodeRecord(result), signal);
   }
 
-  result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
-    return this.#archive.record(records.result, layout.resultName(mid, epoch), signal);
+  /** Its own numbers agree; whether they are the records' only an audit tells. */
+  async result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
+    const name = layout.resultName(mid, epoch);
+    const result = checkIds(name, await this.#archive.record(records.result, name, signal), { mid, epoch });
+    return result && checkEnd(name, result);
   }
 
   // -- pages and their outcomes
@@ -163,11 +184,10 @@ export class Ledger {
 
   async page(mid: string, sid: string, seq: number, signal: AbortSignal): Promise<Page | undefined> {
     const name = layout.pageName(mid, sid, seq);
-    const bytes = await this.#archive.get(name, signal);
+    const bytes = await this.#archive.get(name, signal, PAGE_BYTES_MAX);
     if (!bytes) return undefined;
     const page = decodePage(bytes, name);
-    const { header } = page;
-    if (header.mid !== mid || header.sid !== sid || header.seq !== seq) throw broken(name, "is of another page");
+    checkIds(name, page.header, { mid, sid, seq });
     return page;
   }
 
@@ -175,17 +195,19 @@ export class Ledger {
   async putDone(done: records.DoneRecord, signal: AbortSignal): Promise<records.DoneRecord> {
     const name = layout.doneName(done.mid, done.sid, done.seq, done.epoch);
     if (await this.#archive.putNew(name, encodeRecord(done), signal)) return done;
-    return this.#archive.required(records.done, name, signal);
+    const { mid, sid, seq, epoch } = done;
+    return checkIds(name, await this.#archive.required(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
-  done(
+  async done(
     mid: string,
     sid: string,
     seq: number,
     epoch: number,
     signal: AbortSignal,
   ): Promise<records.DoneRecord | undefined> {
-    return this.#archive.record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
+    const name = layout.doneName(mid, sid, seq, epoch);
+    return checkIds(name, await this.#archive.record(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
   /** The outcome of the highest epoch up to `epochMax`. */
@@ -240,7 +262,8 @@ export class Ledger {
   ): AsyncGenerator<Task<records.DoneRecord>> {
     for await (const { seq, epoch } of latestOutcomes(this, mid, sid, epochMax, signal)) {
       const name = layout.doneName(mid, sid, seq, epoch);
-      yield () => this.#archive.required(records.done, name, signal);
+      yield async () =>
+        checkIds(name, await this.#archive.required(records.done, name, signal), { mid, sid, seq, epoch });
     }
   }
 

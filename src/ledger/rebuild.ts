@@ -80,10 +80,15 @@ export async function summarizeShard(
   shard: Shard,
   signal: AbortSignal,
 ): Promise<ShardSummary> {
-  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
-  const marks = await outcomesOf(ledger, mid, shard.sid, pages, signal);
-  const totals = noTotals();
+  // In this order, because others may be writing: what a checkpoint counts has its outcome, and an outcome its page.
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
+  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
+  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
+  if (marks.highest > pages)
+    throw broken(layout.pageName(mid, shard.sid, marks.highest), "has an outcome and is missing");
+  if (ckpt !== undefined && ckpt.seq > marks.watermark)
+    throw broken(layout.ckptName(mid, shard.sid, ckpt.seq), "counts pages that have no outcome");
+  const totals = noTotals();
   const settled = addCheckpoint(totals, ckpt);
   const read = async (seq: number) =>
     marks.has(seq) ? required(ledger, mid, shard.sid, seq, 0, signal) : openPage(ledger, mid, shard.sid, seq, signal);
@@ -143,10 +148,12 @@ export async function countPages(
 
 class Marks {
   watermark = 0;
+  highest = 0;
   readonly above = new Set<number>();
   readonly later = new Map<number, number>();
 
   add(seq: number, epoch: number): void {
+    this.highest = Math.max(this.highest, seq);
     if (epoch > 0) {
       this.later.set(seq, Math.max(epoch, this.later.get(seq) ?? 0));
       return;
@@ -160,19 +167,11 @@ class Marks {
   }
 }
 
-/** Of the pages that were counted. One that was written and copied since is as good as not yet there, and comes again. */
-async function outcomesOf(
-  ledger: LedgerReader,
-  mid: string,
-  sid: string,
-  pages: number,
-  signal: AbortSignal,
-): Promise<Marks> {
+async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
-    const seq = layout.seqOf(name);
-    const epoch = layout.epochOf(name);
-    if (seq <= pages && !Number.isNaN(epoch)) marks.add(seq, epoch);
+    const [seq, epoch] = [layout.seqOf(name), layout.epochOf(name)];
+    if (!Number.isNaN(seq) && !Number.isNaN(epoch)) marks.add(seq, epoch);
   }
   return marks;
 }

@@ -11,7 +11,9 @@
  *     {sealift}:m:<mid>:sh:<sid>      hash { cursor, next, wm, last }
  *     {sealift}:m:<mid>:ooo:<sid>     set of pages finished above the watermark
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
+ *     {sealift}:m:<mid>:poison:<page> hash of marks on a page in hand (poison.ts), expires
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
+ *     {sealift}:pace:<resource>       until when (Redis's own time) a ceiling's turns are given out, expires by itself
  */
 export const PREFIX = "{sealift}";
 export const ACTIVE = `${PREFIX}:active`;
@@ -19,6 +21,7 @@ export const ACTIVE = `${PREFIX}:active`;
 export const KNOWN = `${PREFIX}:known`;
 export const SWEEP_LOCK = `${PREFIX}:sweep`;
 export const WORKERS = `${PREFIX}:w:`;
+export const PACE = `${PREFIX}:pace:`;
 
 export const of = (mid: string) => {
   const base = `${PREFIX}:m:${mid}:`;

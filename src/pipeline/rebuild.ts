@@ -2,8 +2,8 @@
  * Redis from the ledger. This is the only way state gets into Redis: a migration is started by writing its plan and rebuilding,
  * a retry by writing its list and rebuilding, and a lost Redis is no different.
  */
-import { type Ledger } from "../ledger/ledger.ts";
-import type { EventRecord, PlanRecord, SummarizedShard } from "../ledger/ledger.ts";
+import { SealiftError } from "../core/error.ts";
+import type { EventRecord, Ledger, PlanRecord, ShardSummary, SummarizedShard } from "../ledger/ledger.ts";
 import type { PipelineContext } from "./context.ts";
 import { type RunState, Window } from "./window.ts";
 
@@ -24,6 +24,9 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
     const shards = await summarizeAll(ledger, plan, signal);
     const state = await stateOf(ledger, plan, epoch, signal);
     const retry = epoch === 0 ? [] : await retryLeft(ledger, mid, epoch, shards, signal);
+    if (state === "finished" && (retry.length > 0 || shards.some(({ summary }) => isOpen(summary)))) {
+      throw new SealiftError("LEDGER_BROKEN", `the ledger holds a result of ${mid}, and pages without an outcome`);
+    }
     await window.install({ shards, state, epoch, retry }, lock.token);
     // Said while this was going on, to a window that has now been replaced.
     const said = await stateOf(ledger, plan, epoch, signal);
@@ -49,6 +52,7 @@ async function summarizeAll(ledger: Ledger, plan: PlanRecord, signal: AbortSigna
   }
   return shards;
 }
+const isOpen = ({ last, watermark }: ShardSummary): boolean => last === undefined || watermark < last;
 
 /** The last word of the operators, unless the epoch was closed by an audit. */
 export async function stateOf(ledger: Ledger, plan: PlanRecord, epoch: number, signal: AbortSignal): Promise<RunState> {

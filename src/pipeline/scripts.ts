@@ -1,7 +1,29 @@
 /**
  * The changes to the window that must happen at once, as Lua. Those to its numbers answer -1 when the window is lost: state is
- * created by a rebuild from the ledger and by nothing else.
+ * created by a rebuild from the ledger and by nothing else. A script that fails half-way is not undone by Redis, so each looks
+ * first and changes afterwards: arguments that are no numbers answer -3 and change nothing; a window whose own numbers are none
+ * was edited by somebody, is given up at once and answers -1.
  */
+
+/** Fifteen digits are exact in Lua. Sums are Redis's own 64 bits and stay far below their end. */
+const LOOK = `
+local SUM_MAX, PAIRS_MAX = 4e18, 4096
+local function whole(text, digits)
+  return type(text) == 'string' and #text <= digits and string.find(text, '^%-?%d+$') ~= nil
+end
+local function lost() redis.call('DEL', KEYS[1]); return -1 end
+local function sums(key, field)
+  local held = redis.call('HGET', key, field)
+  return not held or (whole(held, 20) and math.abs(tonumber(held)) < SUM_MAX)
+end
+local function refused(key, from)
+  if #ARGV - from + 1 > 2 * PAIRS_MAX or (#ARGV - from + 1) % 2 ~= 0 then return -3 end
+  for i = from, #ARGV, 2 do
+    if not whole(ARGV[i + 1], 15) then return -3 end
+    if not sums(key, ARGV[i]) then return lost() end
+  end
+end
+`;
 
 /**
  * A page was written: it may be copied now. Only the page that is next advances; repeats change nothing. A page that splits its
@@ -9,13 +31,16 @@
  * KEYS ready, shard, totals, open, listing, then a half's hash each. ARGV seq, cursor, isLast, count, bytes, sid, then a half's sid
  * and cursor each. Answers 1 advanced, 0 known already, -2 pages before it are missing.
  */
-export const EMIT = `
+export const EMIT = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
-local next = tonumber(redis.call('HGET', KEYS[2], 'next') or '')
-if not next then return -1 end
-local seq = tonumber(ARGV[1])
+for _, at in ipairs({1, 3, 4, 5}) do if not whole(ARGV[at], 15) then return -3 end end
+local written = redis.call('HGET', KEYS[2], 'next')
+if not whole(written, 15) then return lost() end
+local next, seq = tonumber(written), tonumber(ARGV[1])
 if seq < next then return 0 end
 if seq > next then return -2 end
+if redis.call('HEXISTS', KEYS[2], 'last') == 1 then return lost() end
+for _, field in ipairs({'listed', 'listedBytes', 'pages', 'shards'}) do if not sums(KEYS[3], field) then return lost() end end
 redis.call('HSET', KEYS[2], 'next', seq + 1, 'cursor', ARGV[2])
 if ARGV[3] == '1' then
   redis.call('HSET', KEYS[2], 'last', seq)
@@ -40,13 +65,18 @@ return 1
  * KEYS ready, shard, outOfOrder, totals, open. ARGV sid, seq, then pairs of field and amount.
  * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
  */
-export const COMMIT = `
+export const COMMIT = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if not (ARGV[1] and whole(ARGV[2], 15)) then return -3 end
 local st = redis.call('HMGET', KEYS[2], 'wm', 'next', 'last')
-if not st[1] then return -1 end
+if not (whole(st[1], 15) and whole(st[2], 15) and (not st[3] or whole(st[3], 15))) then return lost() end
 local wm, seq = tonumber(st[1]), tonumber(ARGV[2])
 if seq >= tonumber(st[2]) then return -2 end
 if seq <= wm or redis.call('SISMEMBER', KEYS[3], seq) == 1 then return 0 end
+local refusal = refused(KEYS[4], 3)
+if refusal then return refusal end
+if not sums(KEYS[4], 'committed') then return lost() end
+redis.call('SCARD', KEYS[5])
 redis.call('SADD', KEYS[3], seq)
 while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
 redis.call('HSET', KEYS[2], 'wm', wm)
@@ -63,8 +93,12 @@ return 1
  * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
  * KEYS ready, retry, totals, open. ARGV member, then pairs of field and amount.
  */
-export const COMMIT_RETRY = `
+export const COMMIT_RETRY = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if not ARGV[1] then return -3 end
+local refusal = refused(KEYS[3], 2)
+if refusal then return refusal end
+redis.call('SCARD', KEYS[4])
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
 for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
 if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end

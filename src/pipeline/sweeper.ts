@@ -10,6 +10,7 @@ import { findMigrations, ledgerState } from "./known.ts";
 import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild } from "./rebuild.ts";
+import { isRedisFull } from "./room.ts";
 import { MEND_JOB } from "./scripts.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
@@ -26,6 +27,7 @@ export async function sweep(context: PipelineContext, lockMs: number): Promise<b
     try {
       await sweepMigration(context, mid);
     } catch (error) {
+      if (isRedisFull(error)) throw error;
       await reactTo(context, mid, error);
     }
   }

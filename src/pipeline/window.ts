@@ -6,8 +6,10 @@ import { OUTCOMES } from "../core/plan.ts";
 import type { CodeCounts, DoneRecord, PageHeader, Shard, SummarizedShard } from "../ledger/ledger.ts";
 import { ACTIVE, of } from "./keys.ts";
 import { COMMIT, COMMIT_RETRY, EMIT, READY, RENEW } from "./scripts.ts";
+import { memberOf, shardNumbers, sumOf, wholeOf } from "./whole.ts";
 
-export type RunState = "running" | "paused" | "cancelled" | "halted" | "finished";
+const STATES = ["running", "paused", "cancelled", "halted", "finished"] as const;
+export type RunState = (typeof STATES)[number];
 
 export interface ShardWindow {
   readonly cursor: string | undefined;
@@ -51,11 +53,12 @@ export class Window {
 
   /** undefined: the window is lost. */
   async meta(): Promise<{ state: RunState; epoch: number; trouble: string | undefined } | undefined> {
-    const meta = await this.#redis.hgetall(this.#keys.meta);
-    if (!meta["state"] || !(await this.isReady())) return undefined;
+    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta));
+    const [state, epoch] = [STATES.find((one) => one === meta["state"]), wholeOf(meta["epoch"] ?? "0")];
+    if (state === undefined || epoch === undefined || epoch < 0 || !(await this.isReady())) return undefined;
     return {
-      state: meta["state"] as RunState,
-      epoch: Number(meta["epoch"] ?? 0),
+      state,
+      epoch,
       trouble: meta["trouble"] || undefined,
     };
   }
@@ -72,28 +75,25 @@ export class Window {
   }
 
   openShards(): Promise<string[]> {
-    return this.#redis.smembers(this.#keys.open);
+    return this.#read(this.#redis.smembers(this.#keys.open));
   }
 
+  /** undefined: it is not there, or it was edited. */
   async shard(sid: string): Promise<ShardWindow | undefined> {
-    const found = await this.#redis.hgetall(this.#keys.shard(sid));
-    if (found["next"] === undefined) return undefined;
-    return {
-      cursor: found["cursor"] || undefined,
-      next: Number(found["next"]),
-      watermark: Number(found["wm"]),
-      last: found["last"] === undefined ? undefined : Number(found["last"]),
-    };
+    const found = await this.#read(this.#redis.hgetall(this.#keys.shard(sid)));
+    const numbers = shardNumbers(found);
+    return numbers && { ...numbers, cursor: found["cursor"] || undefined };
   }
 
   /** Pages emitted and not committed, the quantity the window bounds. */
   async outstanding(): Promise<number> {
-    const [pages, committed] = await this.#redis.hmget(this.#keys.totals, "pages", "committed");
+    const [pages, committed] = await this.#read(this.#redis.hmget(this.#keys.totals, "pages", "committed"));
     return Number(pages ?? 0) - Number(committed ?? 0);
   }
 
   async committedAbove(sid: string): Promise<Set<number>> {
-    return new Set((await this.#redis.smembers(this.#keys.outOfOrder(sid))).map(Number));
+    const members = await this.#read(this.#redis.smembers(this.#keys.outOfOrder(sid)));
+    return new Set(members.map(wholeOf).filter((seq) => seq !== undefined));
   }
 
   /** Shards that are still listed, and all that there are. */
@@ -129,8 +129,28 @@ export class Window {
     return this.#run(COMMIT, keys, [done.sid, done.seq, ...amounts]);
   }
 
+  /** A key that holds something else than it should was edited: the window is given up, and rebuilt by the next sweep. */
+  async #read<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== "ReplyError") throw error;
+      // BullMQ and Redis have troubles of their own (full, loading, read-only), which say nothing of the window.
+      if (/WRONGTYPE/.test(error.message)) await this.lose();
+      throw new SealiftError("STATE_LOST", `the window of ${this.mid}: ${error.message.slice(0, 200)}`);
+    }
+  }
+
+  async #edited(what: string): Promise<never> {
+    await this.lose();
+    throw new SealiftError("STATE_LOST", `the window of ${this.mid} holds ${what} that sealift does not write`);
+  }
+
   async #run(script: string, keys: string[], args: (string | number)[]): Promise<number> {
-    const code = Number(await this.#redis.eval(script, keys.length, ...keys, ...args));
+    const code = Number(await this.#read(this.#redis.eval(script, keys.length, ...keys, ...args)));
+    if (code === -3) {
+      throw new SealiftError("LEDGER_BROKEN", `an outcome of ${this.mid} has numbers that no sum can take`);
+    }
     if (code === -1) throw new SealiftError("STATE_LOST", `the window of ${this.mid} is not in Redis`);
     if (code === -2) throw new SealiftError("STATE_LOST", `the window of ${this.mid} is behind its ledger`);
     return code;
@@ -138,20 +158,21 @@ export class Window {
 
   /** Up to `limit` pages that the epoch still has to go over. */
   async retryPages(epoch: number, limit: number): Promise<{ sid: string; seq: number }[]> {
-    const members = await this.#redis.srandmember(this.#keys.retry(epoch), limit);
-    return members.map((member) => {
-      const [sid = "", seq = ""] = member.split(".");
-      return { sid, seq: Number(seq) };
-    });
+    const members = await this.#read(this.#redis.srandmember(this.#keys.retry(epoch), limit));
+    const pages = members.map(memberOf);
+    const known = pages.filter((page) => page !== undefined);
+    // A stranger in the set would never leave it, and the epoch never end.
+    return known.length < pages.length ? this.#edited("a page") : known;
   }
 
   retryLeft(epoch: number): Promise<number> {
-    return this.#redis.scard(this.#keys.retry(epoch));
+    return this.#read(this.#redis.scard(this.#keys.retry(epoch)));
   }
 
   async totals(): Promise<WindowTotals> {
-    const found = await this.#redis.hgetall(this.#keys.totals);
-    const number = (field: string) => Number(found[field] ?? 0);
+    const found = await this.#read(this.#redis.hgetall(this.#keys.totals));
+    if (Object.values(found).some((value) => sumOf(value) === undefined)) await this.#edited("a sum");
+    const number = (field: string) => sumOf(found[field]) ?? 0;
     const codes: CodeCounts = {};
     for (const code of Object.keys(CODES) as Code[]) {
       const count = number(`code:${code}`);
@@ -169,26 +190,6 @@ export class Window {
       shards: number("shards"),
       codes,
     };
-  }
-
-  // -- poison pages: the object in hand is named before it is touched
-
-  async poison(page: string): Promise<{ current: string | undefined; dead: string[] }> {
-    const found = await this.#redis.hgetall(this.#keys.poison(page));
-    const { current, ...dead } = found;
-    return { current: current || undefined, dead: Object.keys(dead).map((name) => name.slice(1)) };
-  }
-
-  async setCurrent(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { current: key });
-  }
-
-  async bury(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { [`=${key}`]: "1", current: "" });
-  }
-
-  async forgetPoison(page: string): Promise<void> {
-    await this.#redis.del(this.#keys.poison(page));
   }
 
   // -- rebuild

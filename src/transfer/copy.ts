@@ -10,6 +10,7 @@ import type { Receipt } from "../core/receipt.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
+import { lostOnTheWay } from "./attributes.ts";
 import { type Neighbours, refuseDivided } from "./divided.ts";
 import { freshKey, handOver } from "./keys.ts";
 import { attributesOf, type Decision, type Move, planObject } from "./plan.ts";
@@ -185,7 +186,7 @@ async function send(task: Task, condition: Condition, cargo: Cargo, source: Pass
     if (!collided) throw error;
     return await judgeAfterCollision(task);
   }
-  checkArrived(put, leaving, sizeBytes);
+  checkArrived(put, leaving, sizeBytes, attributes);
   const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
   const verified = verify ? await attest(sent, put.head, task) : false;
   const { outcome } = cargo;
@@ -203,10 +204,13 @@ async function judgeAfterCollision(task: Task): Promise<Receipt> {
   throw new SealiftError("STORE_BUSY", "the destination changed while the object was being written");
 }
 
-function checkArrived(put: PutReceipt, sent: Passage, sizeBytes: number): void {
+/** What the destination says it has now, which costs no request: also where nothing is read back. */
+function checkArrived(put: PutReceipt, sent: Passage, sizeBytes: number, attributes: Attributes): void {
   const lie = (what: string) => new SealiftError("VERIFY_MISMATCH", `after the put, ${what}`);
   if (!sent.whole) throw lie("the destination had not read the whole body");
   if (put.head.sizeBytes !== sizeBytes) throw lie(`the destination has ${put.head.sizeBytes} of ${sizeBytes} bytes`);
   if (put.crc32c !== sent.crc32c) throw lie("the CRC32C of the bytes sent is not that of the bytes read");
   if (put.head.crc32c !== undefined && put.head.crc32c !== sent.crc32c) throw lie("the destination's CRC32C differs");
+  const lost = lostOnTheWay(attributes, put.head.attributes);
+  if (lost !== undefined) throw lie(`its ${lost} differs`);
 }

@@ -1,29 +1,11 @@
-/**
- * Data keys changing hands. A key is opened only when its context and the key that wraps it are the job's (a writer of the source
- * bucket may put somebody else's wrapped key beside an object of their own), and whoever is given one here wipes it.
- */
+/** Data keys changing hands. A key is opened only when the job allows it (allowed.ts), and whoever is given one here wipes it. */
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { Envelope, Seal } from "../envelope/envelope.ts";
 import type { Kms, Unwrapped } from "../kms/kms.ts";
+import { checkAllowed, checkMayOpen } from "./allowed.ts";
 import type { Recognised } from "./recognise.ts";
-import type { Crossing, Rules } from "./shores.ts";
-
-/** Throws KEY_CONTEXT or KMS_KEY_NOT_ALLOWED, as far as it can be known without asking a KMS. */
-export function checkMayOpen(seal: Seal, rules: Rules): void {
-  for (const [name, value] of rules.requireContext) {
-    if (seal.context.get(name) === value) continue;
-    throw new SealiftError("KEY_CONTEXT", `its key context does not hold the required pair ${JSON.stringify(name)}`);
-  }
-  const named = seal.wrapped?.uri;
-  // AWS names one key in several ways (alias, multi-Region replicas): there only the KMS's own answer counts.
-  if (named !== undefined && keyScheme(named) !== "aws-kms") checkAllowed(named, rules);
-}
-
-function checkAllowed(by: KeyUri, rules: Rules): void {
-  if (rules.allow.length === 0 || rules.allow.includes(by)) return;
-  throw new SealiftError("KMS_KEY_NOT_ALLOWED", `its data key is wrapped by ${by}, which keys.allow does not list`);
-}
+import type { Crossing } from "./shores.ts";
 
 /** The data key of a source object, allowed and, where the format can tell, proven to be the body's. */
 export async function openSourceKey({ seal, envelope }: Recognised, crossing: Crossing): Promise<DataKey> {
@@ -141,6 +123,7 @@ function rewrapper({ wrapped }: Seal, { shores, rules, signal }: Crossing): Rewr
     kms,
     rewrap: async (from, retargeted) => {
       const answer = await rewrap(wrapped, from.context, to, retargeted.context, signal);
+      // Where the wrapped key names its key inside only, it is known after the call: what came back is dropped here.
       checkAllowed(answer.by, rules);
       return answer.wrapped;
     },

@@ -26,9 +26,11 @@ export interface Rules {
   readonly wrapWith: KeyUri;
   /**
    * Keys that may be opened at the source, compared with what the KMS itself says it used: AWS answers with the ARN of the key,
-   * so an alias matches nothing here. Empty: any key that the credentials can open.
+   * so an alias matches nothing here. Empty: the keys of `account`, and local keys, which the operator has named by their directory.
    */
   readonly allow: readonly KeyUri[];
+  /** AWS account or Google project; without it an empty `allow` lets no key of a provider be opened. */
+  readonly account?: string | undefined;
   /** Pairs that the key context of every rewrapped object must hold. */
   readonly requireContext: KeyContext;
   /** The key context of objects that are sealed afresh. */
