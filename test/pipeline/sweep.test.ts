@@ -9,6 +9,7 @@ import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Budget } from "../../src/core/budget.ts";
+import { OwnCeiling } from "../../src/core/pace.ts";
 import { type Ledger, type Page } from "../../src/ledger/ledger.ts";
 import { type OpenWork, type PipelineContext, Works } from "../../src/pipeline/context.ts";
 import { copyPageJob } from "../../src/pipeline/copier.ts";
@@ -69,8 +70,10 @@ beforeEach(async () => {
     ledger,
     log: { debug: say, info: say, warn: say, error: say },
     name: "test",
-    works: new Works(ledger, nobodyOpens),
+    works: new Works(ledger, nobodyOpens, new OwnCeiling()),
     objects: new Budget(1),
+    pages: new Budget(1),
+    paces: () => [],
     now: () => new Date(),
     draining: signal,
     signal,
@@ -431,7 +434,7 @@ describe("an epoch ends when the ledger is in it", () => {
 
 describe("clocks", () => {
   it("that are set back do not keep a state alive for hours", async () => {
-    const works = new Works(ledger, nobodyOpens);
+    const works = new Works(ledger, nobodyOpens, new OwnCeiling());
     const nowMs = Date.now();
     expect(await works.state(window(), nowMs)).toBe("running");
     await window().setState("paused");
