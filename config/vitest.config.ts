@@ -7,7 +7,9 @@ export default defineConfig({
     include: process.env["SEALIFT_SUITE"]
       ? [`test/${process.env["SEALIFT_SUITE"]}/**/*.test.ts`]
       : ["test/**/*.test.ts"],
-    exclude: process.env["SEALIFT_SUITE"] ? [] : ["test/real/**", "test/losses/**", "test/bench/**", "node_modules/**"],
+    exclude: process.env["SEALIFT_SUITE"]
+      ? []
+      : ["test/real/**", "test/losses/**", "test/bench/**", "test/chaos/**", "node_modules/**"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

@@ -24,6 +24,7 @@ const MARK_TTL_MS = 7 * 24 * 3600 * 1000;
  * Fields: holder (of the page in hand), deaths, current (the object in hand), and a count for each object, named "=" and its key.
  */
 const FIND = `
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then redis.call('DEL', KEYS[1]) end
 if redis.call('HEXISTS', KEYS[1], 'holder') == 1 then
   redis.call('HINCRBY', KEYS[1], 'deaths', 1)
   local current = redis.call('HGET', KEYS[1], 'current')

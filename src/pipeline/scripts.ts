@@ -119,3 +119,20 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], '1')
 return 1
 `;
+
+/**
+ * A job of ours says again what it must say, where somebody has edited it. KEYS the job's hash. ARGV its data.
+ * What is no hash, and fields that are no JSON, go; the job is given again, or runs with BullMQ's own defaults.
+ */
+export const MEND_JOB = `
+local type = redis.call('TYPE', KEYS[1]).ok
+if type == 'none' then return 0 end
+if type ~= 'hash' then return redis.call('DEL', KEYS[1]) end
+for _, field in ipairs({ 'opts', 'progress', 'parent' }) do
+  local text = redis.call('HGET', KEYS[1], field)
+  if text and not pcall(cjson.decode, text) then redis.call('HDEL', KEYS[1], field) end
+end
+if redis.call('HGET', KEYS[1], 'data') == ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'data', ARGV[1])
+return 1
+`;

@@ -11,6 +11,7 @@ import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts"
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild } from "./rebuild.ts";
 import { isRedisFull } from "./room.ts";
+import { MEND_JOB } from "./scripts.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
@@ -130,8 +131,12 @@ async function ensure(
   data: object,
 ): Promise<void> {
   const state = await queue.getJobState(jobId);
-  if (state === "waiting" || state === "active" || state === "prioritized") return;
-  if (state === "delayed" && (await comesSoon(context, queue, jobId))) return;
+  const comes = state === "delayed" && (await comesSoon(context, queue, jobId));
+  if (comes || state === "waiting" || state === "active" || state === "prioritized") {
+    // BullMQ gives a job whose fields it cannot read to one worker after another, and none of them can even fail it.
+    await context.redis.eval(MEND_JOB, 1, queue.toKey(jobId), JSON.stringify(data));
+    return;
+  }
   await queue.remove(jobId);
   await queue.add(name, data, { jobId });
   context.log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");

@@ -5,7 +5,7 @@
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { chaosTable } from "./report.ts";
-import { type RunResult, runSeed } from "./run.ts";
+import { abandonRun, type RunResult, runSeed } from "./run.ts";
 
 const { values } = parseArgs({
   options: {
@@ -41,6 +41,9 @@ const only = values.only?.split(",");
 const say = values.quiet ? () => undefined : (line: string) => process.stdout.write(`${line}\n`);
 
 process.env["AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED"] = "true";
+
+for (const name of ["SIGINT", "SIGTERM"] as const)
+  process.once(name, () => void abandonRun().finally(() => process.exit(130)));
 
 const results: RunResult[] = [];
 for (const seed of seedsOf()) {

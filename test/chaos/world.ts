@@ -46,6 +46,8 @@ export interface WorldOptions {
 
 export interface WorkOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** As in WorldOptions, for this process. */
+  readonly build?: string;
   /** The clock jumps by so much, so long after the start. */
   readonly clock?: { readonly byMs: number; readonly afterMs: number };
 }
@@ -146,7 +148,7 @@ export class World {
       ...(clock === undefined ? {} : { NODE_OPTIONS: `--import=${clock}` }),
       ...options.env,
     };
-    const entry = join(this.#build, "workers", `${kind}.js`);
+    const entry = join(options.build ?? this.#build, "workers", `${kind}.js`);
     const child = spawn(process.execPath, [entry], { env, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (chunk: Buffer) => this.output.push(chunk.toString()));

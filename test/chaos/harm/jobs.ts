@@ -35,8 +35,9 @@ const forgeData: Harm = async ({ world, random }) => {
       "{",
       "null",
     ]);
+    const field = random.chance(0.7) ? "data" : random.pick(["opts", "progress", "name", "ats"]);
     // Only where it is there: a hash of its own would be another harm.
-    if ((await world.connection.exists(key)) === 1) await world.connection.hset(key, "data", data);
+    if ((await world.connection.exists(key)) === 1) await world.connection.hset(key, field, data);
   }
   return `${keys.length} jobs`;
 };
@@ -124,6 +125,13 @@ function dataOf(id: string, mid: string): object {
   return seq === undefined ? { v: 1, mid, sid } : { v: 1, mid, sid, seq: Number(seq), epoch: Number(epoch) };
 }
 
+/** Another type in the place of a job's hash. */
+const wrongTypes: Harm = async ({ world, random }) => {
+  const keys = random.shuffled(await jobKeys(world)).slice(0, random.int(1, 3));
+  for (const key of keys) await world.connection.set(key, "not a hash");
+  return `${keys.length} jobs`;
+};
+
 const deleteMarkers: Harm = async ({ world }) => {
   const keys = ["copy", "list", "control"].map((queue) => queueKey(queue as "copy", "marker"));
   return `${await world.connection.del(...keys)} markers`;
@@ -132,6 +140,7 @@ const deleteMarkers: Harm = async ({ world }) => {
 export const JOB_HARMS: readonly NamedHarm[] = [
   { name: "delete job hashes", weight: 4, act: deleteHashes },
   { name: "forge job data", weight: 3, act: forgeData },
+  { name: "wrong job types", weight: 1, act: wrongTypes },
   { name: "swap job ids", weight: 3, act: swapIds },
   { name: "delete wait list", weight: 2, act: deleteList("copy", "wait") },
   { name: "delete active list", weight: 2, act: deleteList("copy", "active") },
