@@ -11,7 +11,7 @@ import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { copyObject } from "../../src/transfer/copy.ts";
 import { copyPage } from "../../src/transfer/page.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
-import { type HandedKey, RewrappedKeys } from "../../src/transfer/rewrapped.ts";
+import { type HandedKey, questionOf, RewrappedKeys } from "../../src/transfer/rewrapped.ts";
 import {
   collect,
   errorOf,
@@ -295,4 +295,44 @@ describe("the answers themselves", () => {
     await expect(first).rejects.toBe("enough");
     expect(await second).toEqual(handed());
   });
+});
+
+it("every part of the question makes another question", () => {
+  const V2 = s3ecV2.fresh(new Map([["tenant", "42"]]), OLD);
+  V2.dataKey.wipe();
+  const seal = withWrapped(V2.seal, { scheme: "local", uri: OLD, bytes: Buffer.alloc(60, 1) });
+  const to = s3ecV2.retarget(seal, NEW);
+  const rules = rulesOf({ allow: [OLD], requireContext: new Map([["tenant", "42"]]) });
+  const asked = (change: Partial<Seal> = {}, there: Partial<Seal> = {}, ruled = rules, envelope: Envelope = s3ecV2) =>
+    questionOf({ envelope, seal: { ...seal, ...change } }, { ...to, ...there }, ruled);
+  const wrapped = { scheme: "local", uri: OLD, bytes: Buffer.alloc(60, 1) } as const;
+  const other: KeyContext = new Map([["tenant", "43"]]);
+  const all = [
+    asked(),
+    asked({ wrapped: { ...wrapped, bytes: Buffer.alloc(60, 2) } }),
+    asked({ wrapped: { ...wrapped, bytes: Buffer.alloc(61, 1) } }),
+    asked({ wrapped: { ...wrapped, uri: OTHER } }),
+    asked({ wrapped: { scheme: "local", bytes: wrapped.bytes } }),
+    asked({ wrapped: { ...wrapped, scheme: "aws-kms" } }),
+    asked({ context: other }),
+    asked({ format: "s3ec-v3" }),
+    asked({ content: "AES/CBC/PKCS5Padding" }),
+    asked({ wrap: "kms" }),
+    asked({}, { context: other }),
+    asked({}, { format: "s3ec-v3" }),
+    asked({}, { content: "115" }),
+    asked({}, { wrap: "kms" }),
+    asked({}, {}, { ...rules, wrapWith: OTHER }),
+    asked({}, {}, { ...rules, allow: [] }),
+    asked({}, {}, { ...rules, allow: [OLD, OTHER] }),
+    asked({}, {}, { ...rules, requireContext: new Map() }),
+    asked({}, {}, rules, s3ecV3),
+    asked({ fixed: new Map([["x-amz-i", "another"]]) }, {}, rules, s3ecV3),
+  ];
+  expect(new Set(all).size).toBe(all.length);
+  // What no check looks at is no part of it: order, and the IV of a V2 body.
+  const turned = { ...rules, allow: [OTHER, OLD] };
+  expect(asked({}, {}, turned)).toBe(asked({}, {}, { ...rules, allow: [OLD, OTHER] }));
+  expect(asked({ fixed: new Map([["x-amz-iv", "another"]]) })).toBe(asked());
+  expect(questionOf({ envelope: s3ecV2, seal: V2.seal }, to, rules)).toBeUndefined();
 });
