@@ -5,7 +5,7 @@ import { type Code, SealiftError } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { Log } from "../core/log.ts";
 import { compareKeys } from "../core/object.ts";
-import type { EventRecord, Ledger, Shard } from "../ledger/ledger.ts";
+import type { EventRecord, Ledger, PlanRecord, Shard } from "../ledger/ledger.ts";
 import { isRetried } from "./copier.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
@@ -30,14 +30,16 @@ export function newMigrationId(now: Date): string {
 
 /** Writes the plan and makes the migration known. Workers do the rest. */
 export async function startMigration(control: Control, mid: string, job: Job, prefix: string): Promise<void> {
-  const { ledger, signal } = control;
-  const createdAt = control.now().toISOString();
+  await control.ledger.putPlan(planRecord(mid, control.now().toISOString(), job, prefix), control.signal);
+  await note(control, mid, "start");
+  if (control.redis) await refresh(control, mid);
+}
+
+export function planRecord(mid: string, createdAt: string, job: Job, prefix: string): PlanRecord {
   const data = { ...job } as Record<string, unknown>;
   const jobSha256 = createHash("sha256").update(JSON.stringify(data)).digest("hex");
   const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
-  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256, shards }, signal);
-  await note(control, mid, "start");
-  if (control.redis) await refresh(control, mid);
+  return { v: 1, mid, createdAt, job: data, jobSha256, shards };
 }
 
 /** Key ranges that meet at the given keys and cover everything: (-inf, a], (a, b], ..., (z, +inf). */

@@ -40,6 +40,8 @@ export async function listTurn(context: PipelineContext, id: ShardJob): Promise<
   const at = await window.shard(id.sid);
   if (!at) throw new SealiftError("STATE_LOST", `shard ${id.sid} of ${id.mid} is not in Redis`);
   if (at.last !== undefined) return true;
+  // Asked before anything else: a closed window is met far more often than an open one, and a listing thrown away costs a request.
+  if (!(await hasRoom(context, window, id.sid))) return false;
   return listFrom({ context, work, shard, window, id }, at);
 }
 
@@ -79,10 +81,14 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
   throw new SealiftError("LIST_BROKEN", `the listing of shard ${id.sid} stopped without a last page`);
 }
 
-function writePage(turn: Turn, previous: Page | undefined, { objects, last }: Batch): Promise<Page> {
-  const end = last ? turn.shard.until : objects.at(-1)?.key;
+function writePage(turn: Turn, previous: Page | undefined, batch: Batch): Promise<Page> {
+  return putPage(turn, previous, fieldsOf(batch, turn.shard), batch.objects);
+}
+
+export function fieldsOf({ objects, last }: Batch, shard: Shard): Fields {
+  const end = last ? shard.until : objects.at(-1)?.key;
   const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return putPage(turn, previous, { end, count: objects.length, bytes, isLast: last }, objects);
+  return { end, count: objects.length, bytes, isLast: last };
 }
 
 function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
@@ -90,25 +96,32 @@ function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
   return putPage(turn, previous, { end, count: 0, bytes: 0, isLast: true, split: { at } }, []);
 }
 
+type Fields = Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined };
+
 /** What stands in the ledger under the next number afterwards, whoever wrote it. */
 function putPage(
   { context, shard, id }: Turn,
   previous: Page | undefined,
-  { end, ...fields }: Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined },
+  fields: Fields,
   objects: readonly ListedObject[],
 ): Promise<Page> {
+  return context.ledger.putPage(nextHeader(id.mid, shard, previous, fields), objects, context.signal);
+}
+
+/** Of the page behind `previous`. */
+export function nextHeader(mid: string, shard: Shard, previous: Page | undefined, fields: Fields): PageHeader {
+  const { end, ...counted } = fields;
   const after = previous ? previous.header.end : shard.after;
-  const header = {
-    v: 1 as const,
-    mid: id.mid,
-    sid: id.sid,
+  return {
+    v: 1,
+    mid,
+    sid: shard.sid,
     seq: (previous?.header.seq ?? 0) + 1,
     ...(after === undefined ? {} : { after }),
     ...(end === undefined ? {} : { end }),
-    ...fields,
+    ...counted,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
   };
-  return context.ledger.putPage(header, objects, context.signal);
 }
 
 async function emitPage({ context, window, shard }: Turn, { header }: Page): Promise<void> {
@@ -184,7 +197,7 @@ async function queueFullness({ queues, redis, now }: PipelineContext): Promise<n
   return queued / (await windowPages(redis, now().getTime()));
 }
 
-interface Batch {
+export interface Batch {
   readonly objects: readonly ListedObject[];
   readonly last: boolean;
 }
