@@ -1,4 +1,5 @@
 /** The table of verbs, in the order in which `sealift help` lists them. A verb is one file and one line here. */
+import { adopt } from "./adopt.ts";
 import { cat } from "./cat.ts";
 import type { Command } from "./command.ts";
 import { demo } from "./demo.ts";
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   cancel,
   verify,
   report,
+  adopt,
   cat,
   worker,
   demo,

@@ -120,7 +120,7 @@ export const retry = z.strictObject({
 
 export const event = z.strictObject({
   v: z.literal(1),
-  action: z.enum(["start", "pause", "resume", "cancel", "retry", "halt"]),
+  action: z.enum(["start", "adopt", "pause", "resume", "cancel", "retry", "halt"]),
   at: z.string().max(40),
   by: z.string().max(200),
   /** Of halt: what stopped the migration. */

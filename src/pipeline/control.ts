@@ -5,7 +5,7 @@ import { type Code, SealiftError } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { Log } from "../core/log.ts";
 import { compareKeys } from "../core/object.ts";
-import { type EventRecord, jobSha256, type Ledger, type Shard } from "../ledger/ledger.ts";
+import { type EventRecord, jobSha256, type Ledger, type PlanRecord, type Shard } from "../ledger/ledger.ts";
 import { isRetried } from "./copier.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
@@ -30,13 +30,26 @@ export function newMigrationId(now: Date): string {
 
 /** Writes the plan and makes the migration known. Workers do the rest. */
 export async function startMigration(control: Control, mid: string, job: Job, prefix: string): Promise<void> {
-  const { ledger, signal } = control;
-  const createdAt = control.now().toISOString();
-  const data = { ...job } as Record<string, unknown>;
-  const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
-  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256: jobSha256(data), shards }, signal);
+  await control.ledger.putPlan(planRecord(mid, control.now(), job, prefix), control.signal);
   await note(control, mid, "start");
   if (control.redis) await refresh(control, mid);
+}
+
+export function planRecord(mid: string, now: Date, job: Job, prefix: string): PlanRecord {
+  const createdAt = startOf(mid, now);
+  const data = { ...job } as Record<string, unknown>;
+  const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
+  return { v: 1, mid, createdAt, job: data, jobSha256: jobSha256(data), shards };
+}
+
+/**
+ * Ages are measured from the start of a migration, and its id says when that was: so a plan that is lost can be written again to
+ * the letter, and pages that outlived it fit it (ledger, planSha256).
+ */
+function startOf(mid: string, now: Date): string {
+  const [, date, time] = /^(\d{8})-(\d{6})-/.exec(mid) ?? [];
+  const spelled = `${date?.replace(/(....)(..)(..)/, "$1-$2-$3")}T${time?.replace(/(..)(..)(..)/, "$1:$2:$3")}.000Z`;
+  return Number.isNaN(Date.parse(spelled)) ? now.toISOString() : spelled;
 }
 
 /** Key ranges that meet at the given keys and cover everything: (-inf, a], (a, b], ..., (z, +inf). */

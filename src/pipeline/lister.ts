@@ -6,7 +6,16 @@ import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { KeyRange, ListedObject } from "../core/object.ts";
-import { canSplit, checkBond, halvesOf, type Page, type PageHeader, planSha256, type Shard } from "../ledger/ledger.ts";
+import {
+  canSplit,
+  checkBond,
+  halvesOf,
+  type Page,
+  type PageHeader,
+  type PlanRecord,
+  planSha256,
+  type Shard,
+} from "../ledger/ledger.ts";
 import type { ListPage, ObjectStore } from "../store/store.ts";
 import { middleOf } from "./bisect.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
@@ -40,6 +49,8 @@ export async function listTurn(context: PipelineContext, id: ShardJob): Promise<
   const at = await window.shard(id.sid);
   if (!at) throw new SealiftError("STATE_LOST", `shard ${id.sid} of ${id.mid} is not in Redis`);
   if (at.last !== undefined) return true;
+  // Asked before anything else: a closed window is met far more often than an open one, and a listing thrown away costs a request.
+  if (!(await hasRoom(context, window, id.sid))) return false;
   return listFrom({ context, work, shard, window, id }, at);
 }
 
@@ -88,10 +99,14 @@ async function ahead(window: Window, sid: string, seq: number): Promise<SealiftE
   );
 }
 
-function writePage(turn: Turn, previous: Page | undefined, { objects, last }: Batch): Promise<Page> {
-  const end = last ? turn.shard.until : objects.at(-1)?.key;
+function writePage(turn: Turn, previous: Page | undefined, batch: Batch): Promise<Page> {
+  return putPage(turn, previous, fieldsOf(batch, turn.shard), batch.objects);
+}
+
+export function fieldsOf({ objects, last }: Batch, shard: Shard): Fields {
+  const end = last ? shard.until : objects.at(-1)?.key;
   const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return putPage(turn, previous, { end, count: objects.length, bytes, isLast: last }, objects);
+  return { end, count: objects.length, bytes, isLast: last };
 }
 
 function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
@@ -99,26 +114,33 @@ function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
   return putPage(turn, previous, { end, count: 0, bytes: 0, isLast: true, split: { at } }, []);
 }
 
+type Fields = Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined };
+
 /** What stands in the ledger under the next number afterwards, whoever wrote it. */
 function putPage(
-  { context, work, shard, id }: Turn,
+  { context, work, shard }: Turn,
   previous: Page | undefined,
-  { end, ...fields }: Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined },
+  fields: Fields,
   objects: readonly ListedObject[],
 ): Promise<Page> {
+  return context.ledger.putPage(nextHeader(work.plan, shard, previous, fields), objects, context.signal);
+}
+
+/** Of the page behind `previous`. */
+export function nextHeader(plan: PlanRecord, shard: Shard, previous: Page | undefined, fields: Fields): PageHeader {
+  const { end, ...counted } = fields;
   const after = previous ? previous.header.end : shard.after;
-  const header = {
-    v: 1 as const,
-    mid: id.mid,
-    sid: id.sid,
+  return {
+    v: 1,
+    mid: plan.mid,
+    sid: shard.sid,
     seq: (previous?.header.seq ?? 0) + 1,
     ...(after === undefined ? {} : { after }),
     ...(end === undefined ? {} : { end }),
-    ...fields,
+    ...counted,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
-    planSha256: planSha256(work.plan),
+    planSha256: planSha256(plan),
   };
-  return context.ledger.putPage(header, objects, context.signal);
 }
 
 async function emitPage({ context, window, shard }: Turn, { header }: Page): Promise<void> {
@@ -194,7 +216,7 @@ async function queueFullness({ queues, redis, now }: PipelineContext): Promise<n
   return queued / (await windowPages(redis, now().getTime()));
 }
 
-interface Batch {
+export interface Batch {
   readonly objects: readonly ListedObject[];
   readonly last: boolean;
 }

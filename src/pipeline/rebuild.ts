@@ -64,6 +64,8 @@ export async function stateOf(ledger: Ledger, plan: PlanRecord, epoch: number, s
 
 const STATE_AFTER: Readonly<Record<EventRecord["action"], RunState>> = {
   start: "running",
+  // Nobody works on it until whoever adopted it says `resume`.
+  adopt: "paused",
   resume: "running",
   retry: "running",
   pause: "paused",

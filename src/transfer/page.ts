@@ -62,7 +62,7 @@ export async function copyPage(
  * Each object once, in order of their turn, in so many lanes at a time. After an error no lane takes another object, and all of
  * them have ended before it is thrown: nobody writes on behalf of a page that was given back.
  */
-async function inLanes<T>(all: readonly T[], lanes: number, take: (one: T) => Promise<void>): Promise<void> {
+export async function inLanes<T>(all: readonly T[], lanes: number, take: (one: T) => Promise<void>): Promise<void> {
   const waiting = [...all].reverse();
   const errors: unknown[] = [];
   const lane = async () => {
@@ -101,12 +101,12 @@ async function takeObject(object: ListedObject, run: PageRun): Promise<Receipt> 
 /** One in this many, chosen by name, so that every run of a page verifies the same objects. */
 const SAMPLE = 100;
 
-function isVerified(object: ListedObject, { rules, first }: PageRun): boolean {
+export function isVerified(object: ListedObject, { rules, first }: Pick<PageRun, "rules" | "first">): boolean {
   if (rules.verify !== "sample") return rules.verify === "full";
   return object === first || crc32c(Buffer.from(object.key)) % SAMPLE === 0;
 }
 
-const emptyReceipt = (key: string, outcome: Outcome): Receipt => ({
+export const emptyReceipt = (key: string, outcome: Outcome): Receipt => ({
   key,
   outcome,
   bytes: 0,

@@ -46,6 +46,10 @@ export function stampDiffers(metadata: ReadonlyMap<string, string>, source: Obje
   return differs ? "its stamp names another version of the source" : undefined;
 }
 
+/** Whether this migration says that it wrote the object; which of them wrote it first is nothing that a comparison needs. */
+export const isStampOf = (metadata: ReadonlyMap<string, string>, migration: string): boolean =>
+  metadata.get(MIGRATION) === migration;
+
 export const stampedKey = (metadata: ReadonlyMap<string, string>, key: KeyUri): boolean =>
   metadata.get(WRAP) === fingerprint(key);
 

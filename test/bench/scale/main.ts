@@ -11,7 +11,7 @@ import { builtHere, simulate } from "./simulate.ts";
 const { values } = parseArgs({
   options: {
     objects: { type: "string", default: "1m" },
-    sealed: { type: "string", default: "100" },
+    sealed: { type: "string", default: "1000" },
     copiers: { type: "string", default: "2" },
     listers: { type: "string", default: "1" },
     /** Leaves docs/ as it is. */

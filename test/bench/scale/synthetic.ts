@@ -8,7 +8,7 @@ import { crc32c } from "../../../src/core/crc32c.ts";
 import { SealiftError } from "../../../src/core/error.ts";
 import type { ByteStream, KeyRange, ListedObject, ObjectHead } from "../../../src/core/object.ts";
 import { compareKeys } from "../../../src/core/object.ts";
-import { changed, checkCondition, checkPut, checksum, cut, matchesPin, notFound } from "../../../src/store/fit.ts";
+import { changed, checkCondition, checkName, checksum, cut, matchesPin, notFound } from "../../../src/store/fit.ts";
 import type {
   ListPage,
   ObjectStore,
@@ -36,6 +36,7 @@ const TRAITS: StoreTraits = {
 const PAGE_OBJECTS = 1000;
 const DIGITS = 12;
 const PREFIX = "objects/";
+const SERVER_SIDE = { mode: "SSE-S3" } as const;
 const LAST_MODIFIED_MS = Date.UTC(2026, 0, 1);
 
 export const keyOf = (index: number): string => PREFIX + String(index).padStart(DIGITS, "0");
@@ -87,12 +88,8 @@ export class SyntheticSource implements ObjectStore {
 
   #headOf(index: number, body: Buffer): ObjectHead {
     const isSealed = this.#sealedEvery > 0 && index % this.#sealedEvery === 0;
-    return {
-      ...rowOf(index, body.length),
-      crc32c: crc32c(body),
-      atRest: { mode: "SSE-S3" },
-      attributes: isSealed ? this.#sealed : this.#plain,
-    };
+    const attributes = isSealed ? this.#sealed : this.#plain;
+    return { ...rowOf(index, body.length), atRest: SERVER_SIDE, attributes };
   }
 
   #index(key: string): number | undefined {
@@ -176,7 +173,7 @@ export class ForgetfulDestination implements ObjectStore {
   }
 
   async put(key: string, body: ByteStream, options: PutOptions): Promise<PutReceipt> {
-    checkPut(TRAITS, key, options);
+    checkName(TRAITS, key);
     checkCondition(options.condition, key, this.#last.get(key));
     let actualBytes = 0;
     let crc = 0;
