@@ -46,9 +46,9 @@ async function* problemsOf(
   epoch: number,
   signal: AbortSignal,
 ): AsyncGenerator<Problem> {
-  for (const { sid } of plan.shards) {
-    for (let seq = 1; await ledger.page(plan.mid, sid, seq, signal); seq++) {
-      const done = await ledger.latestDone(plan.mid, sid, seq, epoch, signal);
+  for await (const { shard, pages } of ledger.shards(plan, signal)) {
+    for (let seq = 1; seq <= pages; seq++) {
+      const done = await ledger.latestDone(plan.mid, shard.sid, seq, epoch, signal);
       if (done) yield* done.problems;
     }
   }

@@ -9,6 +9,7 @@ import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
 import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
+import { halvesOf } from "./shards.ts";
 import { addDone, noTotals, type Totals } from "./rebuild.ts";
 import type { DoneRecord, MigrationState, PlanRecord, ResultRecord, Shard } from "./records.ts";
 
@@ -16,10 +17,18 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const plan = await ledger.plan(mid, signal);
   checkCoverage(plan);
   const epoch = await ledger.epoch(mid, signal);
-  const totals = noTotals();
-  const digest = createHash("sha256");
-  let pages = 0;
-  for (const shard of plan.shards) pages += await auditShard(ledger, mid, shard, epoch, totals, digest, signal);
+  const run: Audit = {
+    ledger,
+    mid,
+    epoch,
+    signal,
+    totals: noTotals(),
+    digest: createHash("sha256"),
+    pages: 0,
+    shards: 0,
+  };
+  for (const shard of plan.shards) await auditTree(run, shard);
+  const { totals, digest, pages, shards } = run;
   return {
     v: 1,
     mid,
@@ -32,7 +41,7 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
     verified: totals.verified,
     codes: totals.codes,
     pages,
-    shards: plan.shards.length,
+    shards,
     digest: digest.digest("hex"),
     at,
   };
@@ -62,15 +71,28 @@ export function checkCoverage(plan: PlanRecord): void {
   });
 }
 
-async function auditShard(
-  ledger: LedgerReader,
-  mid: string,
-  shard: Shard,
-  epoch: number,
-  totals: Totals,
-  digest: Hash,
-  signal: AbortSignal,
-): Promise<number> {
+interface Audit {
+  readonly ledger: LedgerReader;
+  readonly mid: string;
+  readonly epoch: number;
+  readonly signal: AbortSignal;
+  readonly totals: Totals;
+  readonly digest: Hash;
+  pages: number;
+  shards: number;
+}
+
+/** A shard and the halves it was split into, in key order. */
+async function auditTree(run: Audit, shard: Shard): Promise<void> {
+  run.shards++;
+  const last = await auditShard(run, shard);
+  run.pages += last.header.seq;
+  for (const half of halvesOf(shard, last.header)) await auditTree(run, half);
+}
+
+/** Answers the last page. */
+async function auditShard(run: Audit, shard: Shard): Promise<Page> {
+  const { ledger, mid, epoch, signal, totals, digest } = run;
   let previous: Page | undefined;
   for (let seq = 1; ; seq++) {
     const name = layout.pageName(mid, shard.sid, seq);
@@ -82,7 +104,7 @@ async function auditShard(
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);
-    if (page.header.isLast) return seq;
+    if (page.header.isLast) return page;
     previous = page;
   }
 }
@@ -92,7 +114,8 @@ function checkChain(name: string, page: Page, previous: Page | undefined, shard:
   const after = previous ? previous.header.end : shard.after;
   if (header.after !== after) throw broken(name, "does not begin where the page before it ended");
   if (header.prevSha256 !== previous?.sha256) throw broken(name, "does not follow the page before it (hash)");
-  if (header.isLast && header.end !== shard.until) throw broken(name, "ends before its shard does");
+  if (header.isLast && header.end !== (header.split ? after : shard.until))
+    throw broken(name, "ends before its shard does");
   let last = after;
   let bytes = 0;
   for (const { key, sizeBytes } of objects) {

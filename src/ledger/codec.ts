@@ -19,8 +19,13 @@ export interface Page {
 
 export const sha256Hex = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
 
+/** LIST_BROKEN where a row is not one that could be read back: a page that nobody can read would end its migration. */
 export function encodePage(header: PageHeader, objects: readonly ListedObject[]): Buffer {
-  const lines = objects.map((object) => JSON.stringify(toLine(object)));
+  const lines = objects.map((object) => {
+    const line = toLine(object);
+    if (pageLine.safeParse(line).success) return JSON.stringify(line);
+    throw new SealiftError("LIST_BROKEN", "the listing holds a row that is not an object's", { object: object.key });
+  });
   return gzipSync(`${[JSON.stringify(header), ...lines].join("\n")}\n`, { level: 6 });
 }
 

@@ -3,11 +3,16 @@
 const SEQ_DIGITS = 9;
 
 export const MID = /^[a-z0-9][a-z0-9-]{2,40}$/;
-export const SID = /^s\d{4}$/;
+/** A letter for each split: the halves of `s0001` are `s0001a` and `s0001b`, and no name is given out twice. */
+export const SID = /^s\d{4}[ab]{0,40}$/;
+/** Splits of a shard of the plan, one after another. */
+export const SPLITS_MAX = 40;
 
 const padded = (seq: number): string => String(seq).padStart(SEQ_DIGITS, "0");
 
 export const planName = (mid: string): string => `${mid}/plan.json`;
+export const shardsPrefix = (mid: string): string => `${mid}/shards/`;
+export const shardName = (mid: string, sid: string): string => `${shardsPrefix(mid)}${sid}.json`;
 export const pagesPrefix = (mid: string, sid: string): string => `${mid}/pages/${sid}/`;
 export const pageName = (mid: string, sid: string, seq: number): string =>
   `${pagesPrefix(mid, sid)}${padded(seq)}.ndjson.gz`;

@@ -4,7 +4,7 @@
  * What an operator sees under the ledger's URL (a record is created once and never changed):
  *
  *     <mid>/plan.json                           the job as it was started, and its shards
- *     <mid>/shards/<sid>.json                   one key range each, as in the plan
+ *     <mid>/shards/<sid>.json                   one key range each: those of the plan, and the halves of those that were split
  *     <mid>/pages/<sid>/<seq>.ndjson.gz         what was listed: a header line, then a line an object
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
@@ -13,50 +13,48 @@
  *     <mid>/result.json, result.e<epoch>.json   the audit that closed the migration, or a later epoch of it
  */
 import { randomUUID } from "node:crypto";
-import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import type { ListedObject, ObjectHead } from "../core/object.ts";
+import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { Archive } from "./archive.ts";
 import { audit } from "./audit.ts";
-import {
-  broken,
-  decodePage,
-  encodePage,
-  encodeRecord,
-  type Page,
-  parseRecord,
-  RECORD_BYTES_MAX,
-  sha256Hex,
-} from "./codec.ts";
+import { broken, decodePage, encodePage, encodeRecord, type Page, sha256Hex } from "./codec.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
-import { type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
+import { countPages, type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
+import { halvesOf } from "./shards.ts";
 
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
+export { MID, SID } from "./layout.ts";
+export { canSplit, halvesOf } from "./shards.ts";
 export type {
   CodeCounts,
   DoneRecord,
   EventRecord,
   MigrationState,
+  PageHeader,
   PlanRecord,
   Problem,
   ResultRecord,
   Shard,
 } from "./records.ts";
 
+export interface SummarizedShard {
+  readonly shard: records.Shard;
+  readonly summary: ShardSummary;
+}
+
 export class Ledger {
-  readonly #store: ObjectStore;
-  readonly #root: string;
+  readonly #archive: Archive;
 
   /** `root`: key prefix of the ledger inside the store, ending in `/`, or empty. */
   constructor(store: ObjectStore, root = "") {
-    this.#store = store;
-    this.#root = root;
+    this.#archive = new Archive(store, root);
   }
 
   get name(): string {
-    return this.#store.name;
+    return this.#archive.name;
   }
 
   // -- plan, shards, events, retry, result
@@ -64,17 +62,33 @@ export class Ledger {
   /** LEDGER_EXISTS where a migration has this id. */
   async putPlan(plan: records.PlanRecord, signal: AbortSignal): Promise<void> {
     const name = layout.planName(plan.mid);
-    if (!(await this.putNew(name, encodeRecord(plan), signal))) {
+    if (!(await this.#archive.putNew(name, encodeRecord(plan), signal))) {
       throw new SealiftError("LEDGER_EXISTS", `migration ${plan.mid} exists in ${this.name}`);
     }
-    for (const shard of plan.shards)
-      await this.putNew(`${plan.mid}/shards/${shard.sid}.json`, encodeRecord(shard), signal);
+    for (const shard of plan.shards) await this.nameShard(plan.mid, shard, signal);
+  }
+
+  /** Repeats a shard under its own name. */
+  async nameShard(mid: string, shard: records.Shard, signal: AbortSignal): Promise<void> {
+    await this.#archive.putNew(layout.shardName(mid, shard.sid), encodeRecord(shard), signal);
+  }
+
+  shard(mid: string, sid: string, signal: AbortSignal): Promise<records.Shard | undefined> {
+    return this.#archive.record(records.shard, layout.shardName(mid, sid), signal);
+  }
+
+  /** Ids of the shards that have a record of their own. */
+  async shardNames(mid: string, signal: AbortSignal): Promise<Set<string>> {
+    const sids = new Set<string>();
+    const prefix = layout.shardsPrefix(mid);
+    for await (const name of this.names(prefix, signal)) sids.add(name.slice(prefix.length, -".json".length));
+    return sids;
   }
 
   /** JOB_UNKNOWN where there is none. */
   async plan(mid: string, signal: AbortSignal): Promise<records.PlanRecord> {
     if (!layout.MID.test(mid)) throw new SealiftError("JOB_UNKNOWN", `${JSON.stringify(mid)} is not a migration id`);
-    const plan = await this.#record(records.plan, layout.planName(mid), signal);
+    const plan = await this.#archive.record(records.plan, layout.planName(mid), signal);
     if (!plan) throw new SealiftError("JOB_UNKNOWN", `no migration ${mid} in ledger ${this.name}`);
     if (plan.mid !== mid) throw broken(layout.planName(mid), `is of another migration (${plan.mid})`);
     return plan;
@@ -84,7 +98,7 @@ export class Ledger {
   async *migrations(signal: AbortSignal): AsyncGenerator<string> {
     let after: string | undefined;
     for (;;) {
-      const name = await this.#firstName("", after, signal);
+      const name = await this.#archive.firstName("", after, signal);
       if (name === undefined) return;
       const mid = name.slice(0, name.indexOf("/"));
       if (layout.MID.test(mid)) yield mid;
@@ -95,40 +109,41 @@ export class Ledger {
 
   async putEvent(mid: string, event: Omit<records.EventRecord, "v">, signal: AbortSignal): Promise<void> {
     const name = layout.eventName(mid, event.at, randomUUID().slice(0, 8));
-    await this.putNew(name, encodeRecord({ v: 1, ...event }), signal);
+    await this.#archive.putNew(name, encodeRecord({ v: 1, ...event }), signal);
   }
 
   /** In the order in which they happened (by the clocks of those who wrote them). */
   async events(mid: string, signal: AbortSignal): Promise<records.EventRecord[]> {
     const found: records.EventRecord[] = [];
-    for await (const name of this.names(layout.eventsPrefix(mid), signal)) {
-      found.push(await this.#required(records.event, name, signal));
+    for await (const name of this.#archive.names(layout.eventsPrefix(mid), signal)) {
+      found.push(await this.#archive.required(records.event, name, signal));
     }
     return found;
   }
 
   /** False where this epoch was begun by somebody else. */
   putRetry(mid: string, retry: records.RetryRecord, signal: AbortSignal): Promise<boolean> {
-    return this.putNew(layout.retryName(mid, retry.epoch), encodeRecord(retry), signal);
+    return this.#archive.putNew(layout.retryName(mid, retry.epoch), encodeRecord(retry), signal);
   }
 
   retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
-    return this.#record(records.retry, layout.retryName(mid, epoch), signal);
+    return this.#archive.record(records.retry, layout.retryName(mid, epoch), signal);
   }
 
   /** The epoch the migration is in: 0 until a retry was begun. */
   async epoch(mid: string, signal: AbortSignal): Promise<number> {
     let epoch = 0;
-    for await (const name of this.names(layout.retryPrefix(mid), signal)) epoch = Math.max(epoch, layout.epochOf(name));
+    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal))
+      epoch = Math.max(epoch, layout.epochOf(name));
     return epoch;
   }
 
   putResult(result: records.ResultRecord, signal: AbortSignal): Promise<boolean> {
-    return this.putNew(layout.resultName(result.mid, result.epoch), encodeRecord(result), signal);
+    return this.#archive.putNew(layout.resultName(result.mid, result.epoch), encodeRecord(result), signal);
   }
 
   result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
-    return this.#record(records.result, layout.resultName(mid, epoch), signal);
+    return this.#archive.record(records.result, layout.resultName(mid, epoch), signal);
   }
 
   // -- pages and their outcomes
@@ -137,7 +152,7 @@ export class Ledger {
   async putPage(header: records.PageHeader, objects: readonly ListedObject[], signal: AbortSignal): Promise<Page> {
     const bytes = encodePage(header, objects);
     const name = layout.pageName(header.mid, header.sid, header.seq);
-    if (await this.putNew(name, bytes, signal)) return { header, objects, sha256: sha256Hex(bytes) };
+    if (await this.#archive.putNew(name, bytes, signal)) return { header, objects, sha256: sha256Hex(bytes) };
     const adopted = await this.page(header.mid, header.sid, header.seq, signal);
     if (!adopted) throw broken(name, "exists and cannot be read");
     return adopted;
@@ -145,7 +160,7 @@ export class Ledger {
 
   async page(mid: string, sid: string, seq: number, signal: AbortSignal): Promise<Page | undefined> {
     const name = layout.pageName(mid, sid, seq);
-    const bytes = await this.get(name, signal);
+    const bytes = await this.#archive.get(name, signal);
     if (!bytes) return undefined;
     const page = decodePage(bytes, name);
     const { header } = page;
@@ -156,8 +171,8 @@ export class Ledger {
   /** The first writer wins: what stands in the ledger afterwards is returned, whoever wrote it. */
   async putDone(done: records.DoneRecord, signal: AbortSignal): Promise<records.DoneRecord> {
     const name = layout.doneName(done.mid, done.sid, done.seq, done.epoch);
-    if (await this.putNew(name, encodeRecord(done), signal)) return done;
-    return this.#required(records.done, name, signal);
+    if (await this.#archive.putNew(name, encodeRecord(done), signal)) return done;
+    return this.#archive.required(records.done, name, signal);
   }
 
   done(
@@ -167,7 +182,7 @@ export class Ledger {
     epoch: number,
     signal: AbortSignal,
   ): Promise<records.DoneRecord | undefined> {
-    return this.#record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
+    return this.#archive.record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
   }
 
   /** The outcome of the highest epoch up to `epochMax`. */
@@ -190,14 +205,14 @@ export class Ledger {
     const last = await this.ckpt(mid, sid, signal);
     if (watermark - (last?.seq ?? 0) < step) return;
     const next = await sumPages(this, mid, sid, last, (last?.seq ?? 0) + step, signal);
-    await this.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
+    await this.#archive.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
   }
 
   /** The last one. */
   async ckpt(mid: string, sid: string, signal: AbortSignal): Promise<records.CkptRecord | undefined> {
     let last: string | undefined;
-    for await (const name of this.names(layout.ckptPrefix(mid, sid), signal)) last = name;
-    return last === undefined ? undefined : this.#required(records.ckpt, last, signal);
+    for await (const name of this.#archive.names(layout.ckptPrefix(mid, sid), signal)) last = name;
+    return last === undefined ? undefined : this.#archive.required(records.ckpt, last, signal);
   }
 
   // -- questions about the whole
@@ -212,79 +227,40 @@ export class Ledger {
     return summarizeShard(this, plan.mid, shard, signal);
   }
 
+  /** What Redis must know about each shard, recomputed; a shard that was split is followed by its halves. */
+  async *summaries(plan: records.PlanRecord, signal: AbortSignal): AsyncGenerator<SummarizedShard> {
+    const waiting = plan.shards.toReversed();
+    for (let shard = waiting.pop(); shard; shard = waiting.pop()) {
+      const summary = await this.summarize(plan, shard, signal);
+      yield { shard, summary };
+      waiting.push(...summary.halves.toReversed());
+    }
+  }
+
+  /** Every shard in key order, with the number of its pages; reads names, and one page each. */
+  async *shards(
+    plan: records.PlanRecord,
+    signal: AbortSignal,
+  ): AsyncGenerator<{ shard: records.Shard; pages: number }> {
+    const waiting = plan.shards.toReversed();
+    for (let shard = waiting.pop(); shard; shard = waiting.pop()) {
+      const { pages, last } = await countPages(this, plan.mid, shard.sid, signal);
+      yield { shard, pages };
+      if (last) waiting.push(...halvesOf(shard, last.header).toReversed());
+    }
+  }
+
   /** PREFLIGHT_CREATE_ONLY where a second write of one name is not refused: then first-writer-wins would be a lie. */
   async probe(signal: AbortSignal): Promise<void> {
     const name = `probe/${randomUUID()}`;
-    const first = await this.putNew(name, encodeRecord({ probe: 1 }), signal);
-    const second = await this.putNew(name, encodeRecord({ probe: 2 }), signal);
-    await this.#store.remove(this.#root + name, signal);
+    const first = await this.#archive.putNew(name, encodeRecord({ probe: 1 }), signal);
+    const second = await this.#archive.putNew(name, encodeRecord({ probe: 2 }), signal);
+    await this.#archive.remove(name, signal);
     if (first && !second) return;
     throw new SealiftError("PREFLIGHT_CREATE_ONLY", `the ledger's store ${this.name} lets one record be written twice`);
   }
 
-  // -- records as bytes
-
-  /** False where the name is taken: what stands there is not touched. */
-  async putNew(name: string, bytes: Uint8Array, signal: AbortSignal): Promise<boolean> {
-    const options = {
-      sizeBytes: bytes.length,
-      attributes: { metadata: new Map() },
-      condition: "absent" as const,
-      signal,
-    };
-    try {
-      await this.#store.put(this.#root + name, once(bytes), options);
-      return true;
-    } catch (error) {
-      if (error instanceof SealiftError && error.code === "STORE_EXISTS") return false;
-      throw error;
-    }
+  names(prefix: string, signal: AbortSignal): AsyncIterable<string> {
+    return this.#archive.names(prefix, signal);
   }
-
-  async get(name: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    let opened: { head: ObjectHead; body: AsyncIterable<Uint8Array>; cancel(): Promise<void> };
-    try {
-      opened = await this.#store.open(this.#root + name, { signal });
-    } catch (error) {
-      if (error instanceof SealiftError && error.code === "STORE_NOT_FOUND") return undefined;
-      throw error;
-    }
-    if (opened.head.sizeBytes > RECORD_BYTES_MAX) {
-      await opened.cancel();
-      throw broken(name, `is larger than ${RECORD_BYTES_MAX} bytes`);
-    }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of opened.body) chunks.push(chunk);
-    return Buffer.concat(chunks);
-  }
-
-  async *names(prefix: string, signal: AbortSignal): AsyncGenerator<string> {
-    for await (const page of this.#store.list(this.#root + prefix, {}, signal)) {
-      for (const { key } of page.objects) yield key.slice(this.#root.length);
-    }
-  }
-
-  async #firstName(prefix: string, after: string | undefined, signal: AbortSignal): Promise<string | undefined> {
-    const range = after === undefined ? {} : { after: this.#root + after };
-    for await (const page of this.#store.list(this.#root + prefix, range, signal)) {
-      const first = page.objects[0];
-      if (first) return first.key.slice(this.#root.length);
-    }
-    return undefined;
-  }
-
-  async #record<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal): Promise<T | undefined> {
-    const bytes = await this.get(name, signal);
-    return bytes && parseRecord(shape, bytes.toString("utf8"), name);
-  }
-
-  async #required<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal): Promise<T> {
-    const found = await this.#record(shape, name, signal);
-    if (!found) throw broken(name, "was listed and cannot be read");
-    return found;
-  }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -4,9 +4,10 @@
  */
 import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
-import { broken } from "./codec.ts";
+import { broken, type Page } from "./codec.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
+import { halvesOf } from "./shards.ts";
 import type { CkptRecord, CodeCounts, DoneRecord, Shard } from "./records.ts";
 
 export interface Totals {
@@ -30,6 +31,8 @@ export interface ShardSummary {
   readonly last: number | undefined;
   /** Where listing goes on. */
   readonly cursor: string | undefined;
+  /** What is left of it went to these two; empty where it was not split. */
+  readonly halves: readonly Shard[];
   readonly totals: Totals;
   /** `seq` of pages with an outcome of a later epoch, with that epoch; for retries. */
   readonly later: ReadonlyMap<number, number>;
@@ -76,7 +79,7 @@ export async function summarizeShard(
   shard: Shard,
   signal: AbortSignal,
 ): Promise<ShardSummary> {
-  const pages = await countPages(ledger, mid, shard.sid, signal);
+  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
   const marks = await outcomesOf(ledger, mid, shard.sid, signal);
   const totals = noTotals();
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
@@ -89,25 +92,31 @@ export async function summarizeShard(
     addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal), -1);
     addDone(totals, await required(ledger, mid, shard.sid, seq, epoch, signal));
   }
-  const final = pages === 0 ? undefined : await ledger.page(mid, shard.sid, pages, signal);
   return {
     next: pages + 1,
     watermark: marks.watermark,
     outOfOrder: [...marks.above].sort((a, b) => a - b),
     last: final?.header.isLast ? pages : undefined,
     cursor: final ? final.header.end : shard.after,
+    halves: final ? halvesOf(shard, final.header) : [],
     totals,
     later: marks.later,
   };
 }
 
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
-async function countPages(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<number> {
+export async function countPages(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  signal: AbortSignal,
+): Promise<{ readonly pages: number; readonly last: Page | undefined }> {
   let pages = 0;
   for await (const name of ledger.names(layout.pagesPrefix(mid, sid), signal)) {
     if (layout.seqOf(name) !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
   }
-  return pages;
+  const last = pages === 0 ? undefined : await ledger.page(mid, sid, pages, signal);
+  return { pages, last };
 }
 
 class Marks {

@@ -43,6 +43,11 @@ export const pageHeader = z.strictObject({
   isLast: z.boolean(),
   /** SHA-256 of the stored bytes of the page before; absent on page 1. */
   prevSha256: sha256.optional(),
+  /**
+   * On an empty last page: the rest of the shard went to its two halves, (end, at] and (at, until]. The page takes the place of
+   * the next page of objects, so whoever writes that number first decides, and nobody lists behind a split.
+   */
+  split: z.strictObject({ at: z.string().min(1).max(1024) }).optional(),
 });
 
 /** One listed object. Short names: there are a thousand of these a page and a million pages. */

@@ -100,15 +100,14 @@ async function failedPages(
   code: Code | undefined,
 ): Promise<[string, number][]> {
   const { ledger, signal } = control;
-  const pages: [string, number][] = [];
-  for (const shard of (await ledger.plan(mid, signal)).shards) {
-    for (let seq = 1; ; seq++) {
+  const failed: [string, number][] = [];
+  for await (const { shard, pages } of ledger.shards(await ledger.plan(mid, signal), signal)) {
+    for (let seq = 1; seq <= pages; seq++) {
       const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
-      if (!done) break;
-      if (done.problems.some((problem) => isRetried(problem, code))) pages.push([shard.sid, seq]);
+      if (done?.problems.some((problem) => isRetried(problem, code))) failed.push([shard.sid, seq]);
     }
   }
-  return pages;
+  return failed;
 }
 
 /** From the ledger: it is right whether or not Redis is there. */

@@ -5,7 +5,8 @@
 import { type DefaultJobOptions, Queue, UnrecoverableError } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import { MID, PREFIX, SID } from "./keys.ts";
+import { MID, SID } from "../ledger/ledger.ts";
+import { PREFIX } from "./keys.ts";
 
 /** Raised when a payload changes shape: an older worker leaves newer jobs to newer workers. */
 export const PAYLOAD_VERSION = 1;

@@ -5,17 +5,15 @@
  *     {sealift}:active                set of migrations that are not finished
  *     {sealift}:m:<mid>:ready         written last by a rebuild; absent = the window is lost
  *     {sealift}:m:<mid>:meta          hash { state, epoch, trouble }
- *     {sealift}:m:<mid>:tot           hash of sums: outcomes, listed, bytes, pages, committed, code:<CODE>
+ *     {sealift}:m:<mid>:tot           hash of sums: outcomes, listed, bytes, pages, committed, shards, code:<CODE>
  *     {sealift}:m:<mid>:open          set of shards that are not finished
+ *     {sealift}:m:<mid>:listing       set of shards whose listing has not ended
  *     {sealift}:m:<mid>:sh:<sid>      hash { cursor, next, wm, last }
  *     {sealift}:m:<mid>:ooo:<sid>     set of pages finished above the watermark
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
  */
 export const PREFIX = "{sealift}";
-export const MID = /^[a-z0-9][a-z0-9-]{2,40}$/;
-export const SID = /^s\d{4}$/;
-
 export const ACTIVE = `${PREFIX}:active`;
 /** Present while `active` can be believed; gone after a flush. */
 export const KNOWN = `${PREFIX}:known`;
@@ -29,6 +27,7 @@ export const of = (mid: string) => {
     meta: `${base}meta`,
     totals: `${base}tot`,
     open: `${base}open`,
+    listing: `${base}listing`,
     lock: `${base}rebuild`,
     shard: (sid: string) => `${base}sh:${sid}`,
     outOfOrder: (sid: string) => `${base}ooo:${sid}`,

@@ -5,13 +5,14 @@
 import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
-import type { ListedObject } from "../core/object.ts";
-import type { Page, Shard } from "../ledger/ledger.ts";
-import type { ListPage } from "../store/store.ts";
+import type { KeyRange, ListedObject } from "../core/object.ts";
+import { canSplit, halvesOf, type Page, type PageHeader, type Shard } from "../ledger/ledger.ts";
+import type { ListPage, ObjectStore } from "../store/store.ts";
+import { middleOf } from "./bisect.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
-import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob } from "./job.ts";
+import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob, shardJobId } from "./job.ts";
 import type { ShardWindow, Window } from "./window.ts";
-import { windowPages } from "./workers.ts";
+import { listSlots, windowPages } from "./workers.ts";
 
 /** Small objects on one page are at most this much work. */
 const PAGE_BYTES_MAX = 8 * 1024 ** 3;
@@ -25,27 +26,36 @@ const REDIS_FULL = 0.6;
 export async function listShard(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   if (isNewer(job.data)) return delay(job, token, NEWER_JOB_MS);
   const id = payload(shardJob, job.data);
-  const window = windowOf(context, id.mid);
-  if (!(await isRunning(context, window))) return;
-  const work = await context.works.get(id.mid, context.signal);
-  const shard = work.plan.shards.find(({ sid }) => sid === id.sid);
-  if (!shard) throw new UnrecoverableError(`ghost job: migration ${id.mid} has no shard ${id.sid}`);
-  const at = await window.shard(id.sid);
-  if (!at) throw new SealiftError("STATE_LOST", `shard ${id.sid} of ${id.mid} is not in Redis`);
-  if (at.last !== undefined) return;
-  const ended = await listFrom(context, work, shard, at, window, id);
+  const ended = await listTurn(context, id);
   if (!ended) await delay(job, token, context.draining.aborted ? 0 : WINDOW_CLOSED_MS);
 }
 
+/** True when there is nothing more to list here, false when the rest must wait. */
+export async function listTurn(context: PipelineContext, id: ShardJob): Promise<boolean> {
+  const window = windowOf(context, id.mid);
+  if (!(await isRunning(context, window))) return true;
+  const work = await context.works.get(id.mid, context.signal);
+  const shard =
+    work.plan.shards.find(({ sid }) => sid === id.sid) ?? (await context.ledger.shard(id.mid, id.sid, context.signal));
+  if (!shard) throw new UnrecoverableError(`ghost job: migration ${id.mid} has no shard ${id.sid}`);
+  const at = await window.shard(id.sid);
+  if (!at) throw new SealiftError("STATE_LOST", `shard ${id.sid} of ${id.mid} is not in Redis`);
+  if (at.last !== undefined) return true;
+  return listFrom({ context, work, shard, window, id }, at);
+}
+
+/** One lister's turn at one shard. */
+interface Turn {
+  readonly context: PipelineContext;
+  readonly work: Work;
+  readonly shard: Shard;
+  readonly window: Window;
+  readonly id: ShardJob;
+}
+
 /** True when the shard's last page is out, false when the rest must wait. */
-async function listFrom(
-  context: PipelineContext,
-  work: Work,
-  shard: Shard,
-  at: ShardWindow,
-  window: Window,
-  id: ShardJob,
-): Promise<boolean> {
+async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
+  const { context, work, shard, window, id } = turn;
   let previous = at.next === 1 ? undefined : await context.ledger.page(id.mid, id.sid, at.next - 1, context.signal);
   if (at.next > 1 && !previous)
     throw new SealiftError("LEDGER_BROKEN", `page ${at.next - 1} of shard ${id.sid} is missing`);
@@ -55,9 +65,13 @@ async function listFrom(
   for await (const batch of batches(listing, work.pageObjects)) {
     if (context.draining.aborted || !(await isRunning(context, window)) || !(await hasRoom(context, window, id.sid)))
       return false;
-    const page = await writePage(context, shard, previous, batch, id);
+    const splitAt = previous && !batch.last ? await whereToSplit(turn, previous) : undefined;
+    const page =
+      previous && splitAt !== undefined
+        ? await writeSplit(turn, previous, splitAt)
+        : await writePage(turn, previous, batch);
     failpoint("page.written");
-    await emitPage(context, window, page);
+    await emitPage(turn, page);
     if (page.header.isLast) return true;
     // An adopted page may end elsewhere than the batch it stands for: then listing starts again behind it.
     if (page.header.end !== batch.objects.at(-1)?.key) return false;
@@ -66,16 +80,25 @@ async function listFrom(
   throw new SealiftError("LIST_BROKEN", `the listing of shard ${id.sid} stopped without a last page`);
 }
 
-async function writePage(
-  context: PipelineContext,
-  shard: Shard,
+function writePage(turn: Turn, previous: Page | undefined, { objects, last }: Batch): Promise<Page> {
+  const end = last ? turn.shard.until : objects.at(-1)?.key;
+  const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return putPage(turn, previous, { end, count: objects.length, bytes, isLast: last }, objects);
+}
+
+function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
+  const { end } = previous.header;
+  return putPage(turn, previous, { end, count: 0, bytes: 0, isLast: true, split: { at } }, []);
+}
+
+/** What stands in the ledger under the next number afterwards, whoever wrote it. */
+function putPage(
+  { context, shard, id }: Turn,
   previous: Page | undefined,
-  batch: Batch,
-  id: ShardJob,
+  { end, ...fields }: Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined },
+  objects: readonly ListedObject[],
 ): Promise<Page> {
-  const { objects, last } = batch;
   const after = previous ? previous.header.end : shard.after;
-  const end = last ? shard.until : objects.at(-1)?.key;
   const header = {
     v: 1 as const,
     mid: id.mid,
@@ -83,21 +106,64 @@ async function writePage(
     seq: (previous?.header.seq ?? 0) + 1,
     ...(after === undefined ? {} : { after }),
     ...(end === undefined ? {} : { end }),
-    count: objects.length,
-    bytes: objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-    isLast: last,
+    ...fields,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
   };
   return context.ledger.putPage(header, objects, context.signal);
 }
 
-async function emitPage(context: PipelineContext, window: Window, page: Page): Promise<void> {
-  const { mid, sid, seq, end, isLast, count, bytes } = page.header;
-  await window.emit(sid, seq, end, isLast, count, bytes);
-  failpoint("page.emitted");
-  const data = { v: PAYLOAD_VERSION, mid, sid, seq, epoch: 0 };
-  await context.queues.copy.add("page", data, { jobId: pageJobId(data) });
-  failpoint("page.queued");
+async function emitPage({ context, window, shard }: Turn, { header }: Page): Promise<void> {
+  const { mid, sid, seq } = header;
+  const halves = halvesOf(shard, header);
+  if (halves.length > 0) failpoint("split.written");
+  for (const half of halves) await context.ledger.nameShard(mid, half, context.signal);
+  if (halves.length > 0) failpoint("split.named");
+  await window.emit(header, halves);
+  failpoint(halves.length > 0 ? "split.emitted" : "page.emitted");
+  const page = { v: PAYLOAD_VERSION, mid, sid, seq, epoch: 0 };
+  await context.queues.copy.add("page", page, { jobId: pageJobId(page) });
+  for (const half of halves) {
+    const job = { v: PAYLOAD_VERSION, mid, sid: half.sid };
+    await context.queues.list.add("shard", job, { jobId: shardJobId(job) });
+  }
+  failpoint(halves.length > 0 ? "split.queued" : "page.queued");
+}
+
+/** A shard has to be worth so many pages before it is split: each split costs some twenty requests. */
+const SPLIT_PAGES_MIN = 4;
+const SHARDS_MAX = 10_000;
+/** Part of the window up to which copiers are thought to wait for pages. */
+const HUNGRY = 0.5;
+
+/**
+ * Where to leave the far half of this shard to a lister that has nothing to do: only while listing is what everybody waits for,
+ * and only where keys are left on both sides.
+ */
+async function whereToSplit(turn: Turn, { header }: Page): Promise<string | undefined> {
+  const { context, work, shard, window } = turn;
+  if (header.seq < SPLIT_PAGES_MIN || header.end === undefined || !canSplit(shard)) return undefined;
+  const [{ open, shards }, slots] = await Promise.all([
+    window.listing(),
+    listSlots(context.redis, context.now().getTime()),
+  ]);
+  if (open >= slots || shards + 2 > SHARDS_MAX || (await queueFullness(context)) > HUNGRY) return undefined;
+  const { source, sourcePrefix } = work.shores;
+  return middleOf({ after: header.end, until: shard.until }, (range) =>
+    firstKey(source, sourcePrefix, range, context.signal),
+  );
+}
+
+async function firstKey(
+  source: ObjectStore,
+  prefix: string,
+  range: KeyRange,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  for await (const { objects } of source.list(prefix, range, signal)) {
+    const [first] = objects;
+    if (first) return first.key;
+  }
+  return undefined;
 }
 
 /**
@@ -105,15 +171,20 @@ async function emitPage(context: PipelineContext, window: Window, page: Page): P
  * the shard keeps the set of out-of-order pages small while one page is stuck.
  */
 async function hasRoom(context: PipelineContext, window: Window, sid: string): Promise<boolean> {
-  const counts = await context.queues.copy.getJobCounts("waiting", "active", "delayed");
-  const queued = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (queued >= (await windowPages(context.redis, context.now().getTime()))) return false;
+  if ((await queueFullness(context)) >= 1) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
   const full = await redisFullness(context);
   if (full < REDIS_FULL) return true;
   await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);
   return false;
+}
+
+/** Pages that are queued or in hand, as part of the window. */
+async function queueFullness({ queues, redis, now }: PipelineContext): Promise<number> {
+  const counts = await queues.copy.getJobCounts("waiting", "active", "delayed");
+  const queued = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return queued / (await windowPages(redis, now().getTime()));
 }
 
 async function redisFullness({ redis }: PipelineContext): Promise<number> {

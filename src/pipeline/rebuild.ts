@@ -3,7 +3,7 @@
  * a retry by writing its list and rebuilding, and a lost Redis is no different.
  */
 import { type Ledger } from "../ledger/ledger.ts";
-import type { EventRecord, PlanRecord } from "../ledger/ledger.ts";
+import type { EventRecord, PlanRecord, SummarizedShard } from "../ledger/ledger.ts";
 import type { PipelineContext } from "./context.ts";
 import { type RunState, Window } from "./window.ts";
 
@@ -20,8 +20,7 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
     const { ledger, signal } = context;
     const plan = await ledger.plan(mid, signal);
     const epoch = await ledger.epoch(mid, signal);
-    const shards = [];
-    for (const shard of plan.shards) shards.push({ shard, summary: await ledger.summarize(plan, shard, signal) });
+    const shards = await summarizeAll(ledger, plan, signal);
     const state = await stateOf(ledger, plan, epoch, signal);
     const retry = epoch === 0 ? [] : await retryLeft(ledger, mid, epoch, signal);
     await window.install({ shards, state, epoch, retry });
@@ -34,6 +33,17 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
   } finally {
     await release();
   }
+}
+
+/** Halves whose parent was killed between splitting and naming them are named here: a lister is given no more than a name. */
+async function summarizeAll(ledger: Ledger, plan: PlanRecord, signal: AbortSignal): Promise<SummarizedShard[]> {
+  const named = await ledger.shardNames(plan.mid, signal);
+  const shards: SummarizedShard[] = [];
+  for await (const one of ledger.summaries(plan, signal)) {
+    if (!named.has(one.shard.sid)) await ledger.nameShard(plan.mid, one.shard, signal);
+    shards.push(one);
+  }
+  return shards;
 }
 
 /** The last word of the operators, unless the epoch was closed by an audit. */

@@ -4,8 +4,10 @@
  */
 
 /**
- * A page was written: it may be copied now. Only the page that is next advances; repeats change nothing.
- * KEYS ready, shard, totals. ARGV seq, cursor, isLast, count, bytes. Answers 1 advanced, 0 known already, -2 pages before it are missing.
+ * A page was written: it may be copied now. Only the page that is next advances; repeats change nothing. A page that splits its
+ * shard opens the two halves in the same step, so that the set of open shards is never empty before its time.
+ * KEYS ready, shard, totals, open, listing, then a half's hash each. ARGV seq, cursor, isLast, count, bytes, sid, then a half's sid
+ * and cursor each. Answers 1 advanced, 0 known already, -2 pages before it are missing.
  */
 export const EMIT = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
@@ -15,7 +17,17 @@ local seq = tonumber(ARGV[1])
 if seq < next then return 0 end
 if seq > next then return -2 end
 redis.call('HSET', KEYS[2], 'next', seq + 1, 'cursor', ARGV[2])
-if ARGV[3] == '1' then redis.call('HSET', KEYS[2], 'last', seq) end
+if ARGV[3] == '1' then
+  redis.call('HSET', KEYS[2], 'last', seq)
+  redis.call('SREM', KEYS[5], ARGV[6])
+end
+for i = 6, #KEYS do
+  local at = 7 + (i - 6) * 2
+  redis.call('HSET', KEYS[i], 'next', 1, 'wm', 0, 'cursor', ARGV[at + 1])
+  redis.call('SADD', KEYS[4], ARGV[at])
+  redis.call('SADD', KEYS[5], ARGV[at])
+  redis.call('HINCRBY', KEYS[3], 'shards', 1)
+end
 redis.call('HINCRBY', KEYS[3], 'listed', ARGV[4])
 redis.call('HINCRBY', KEYS[3], 'listedBytes', ARGV[5])
 redis.call('HINCRBY', KEYS[3], 'pages', 1)

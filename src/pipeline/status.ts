@@ -59,17 +59,17 @@ function common(plan: PlanRecord) {
     createdAt: plan.createdAt,
     source: source?.url ?? "",
     destination: destination?.url ?? "",
-    shards: plan.shards.length,
   };
 }
 
 function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
-  const { counts, listed, listedBytes, bytes, verified, codes, pages } = result;
+  const { counts, listed, listedBytes, bytes, verified, codes, pages, shards } = result;
   return {
     ...common(plan),
     state: result.state,
     epoch: result.epoch,
-    totals: { counts, listed, listedBytes, bytes, verified, codes, pages, committed: pages },
+    totals: { counts, listed, listedBytes, bytes, verified, codes, pages, committed: pages, shards },
+    shards,
     handled: listed,
     listingDone: true,
     shardsOpen: 0,
@@ -83,19 +83,20 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
 type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
 
 async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: number): Promise<MigrationStatus> {
-  const [totals, open, retryPagesLeft] = await Promise.all([
+  const [totals, open, listing, retryPagesLeft] = await Promise.all([
     window.totals(),
     window.openShards(),
+    window.listing(),
     window.retryLeft(meta.epoch),
   ]);
-  const shards = await Promise.all(open.map((sid) => window.shard(sid)));
   return {
     ...common(plan),
     state: stateName(meta.state, totals, active),
     epoch: meta.epoch,
     totals,
+    shards: totals.shards,
     handled: sumCounts(totals.counts),
-    listingDone: shards.every((shard) => shard?.last !== undefined),
+    listingDone: listing.open === 0,
     shardsOpen: open.length,
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft,
@@ -105,12 +106,21 @@ async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: 
 }
 
 async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: number): Promise<MigrationStatus> {
-  const totals = { counts: noCounts(), listed: 0, listedBytes: 0, bytes: 0, verified: 0, pages: 0, committed: 0 };
+  const totals = {
+    counts: noCounts(),
+    listed: 0,
+    listedBytes: 0,
+    bytes: 0,
+    verified: 0,
+    pages: 0,
+    committed: 0,
+    shards: 0,
+  };
   const codes: Record<string, number> = {};
   let shardsOpen = 0;
   let listingDone = true;
-  for (const shard of plan.shards) {
-    const summary = await ledger.summarize(plan, shard, signal);
+  for await (const { summary } of ledger.summaries(plan, signal)) {
+    totals.shards++;
     for (const outcome of OUTCOMES) totals.counts[outcome] += summary.totals.counts[outcome];
     for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) totals[field] += summary.totals[field];
     for (const [code, count] of Object.entries(summary.totals.codes)) codes[code] = (codes[code] ?? 0) + count;
@@ -125,6 +135,7 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
     state: stateName(await stateOf(ledger, plan, epoch, signal), all, 0),
     epoch,
     totals: all,
+    shards: all.shards,
     handled: sumCounts(totals.counts),
     listingDone,
     shardsOpen,

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
-import type { CodeCounts, DoneRecord, Shard, ShardSummary } from "../ledger/ledger.ts";
+import type { CodeCounts, DoneRecord, PageHeader, Shard, SummarizedShard } from "../ledger/ledger.ts";
 import { ACTIVE, of } from "./keys.ts";
 import { COMMIT, COMMIT_RETRY, EMIT } from "./scripts.ts";
 
@@ -24,6 +24,7 @@ export interface WindowTotals {
   readonly verified: number;
   readonly pages: number;
   readonly committed: number;
+  readonly shards: number;
   readonly codes: CodeCounts;
 }
 
@@ -89,17 +90,22 @@ export class Window {
     return new Set((await this.#redis.smembers(this.#keys.outOfOrder(sid))).map(Number));
   }
 
-  /** 1 advanced, 0 known already; STATE_LOST otherwise. */
-  async emit(
-    sid: string,
-    seq: number,
-    cursor: string | undefined,
-    isLast: boolean,
-    count: number,
-    bytes: number,
-  ): Promise<number> {
-    const keys = [this.#keys.ready, this.#keys.shard(sid), this.#keys.totals];
-    return this.#run(EMIT, keys, [seq, cursor ?? "", isLast ? "1" : "0", count, bytes]);
+  /** Shards that are still listed, and all that there are. */
+  async listing(): Promise<{ open: number; shards: number }> {
+    const [open, shards] = await Promise.all([
+      this.#redis.scard(this.#keys.listing),
+      this.#redis.hget(this.#keys.totals, "shards"),
+    ]);
+    return { open, shards: Number(shards ?? 0) };
+  }
+
+  /** `halves`: of a page that splits its shard. 1 advanced, 0 known already; STATE_LOST otherwise. */
+  emit(page: PageHeader, halves: readonly Shard[] = []): Promise<number> {
+    const { ready, totals, open, listing, shard } = this.#keys;
+    const { sid, seq, end, isLast, count, bytes } = page;
+    const keys = [ready, shard(sid), totals, open, listing, ...halves.map((half) => shard(half.sid))];
+    const opened = halves.flatMap((half) => [half.sid, half.after ?? ""]);
+    return this.#run(EMIT, keys, [seq, end ?? "", isLast ? "1" : "0", count, bytes, sid, ...opened]);
   }
 
   /** 2 counted and nothing is open any more, 1 counted, 0 counted before; STATE_LOST otherwise. */
@@ -154,6 +160,7 @@ export class Window {
       verified: number("verified"),
       pages: number("pages"),
       committed: number("committed"),
+      shards: number("shards"),
       codes,
     };
   }
@@ -192,14 +199,16 @@ export class Window {
 
   /** Replaces the whole window at once; `ready` is its last write. */
   async install(fresh: {
-    readonly shards: readonly { readonly shard: Shard; readonly summary: ShardSummary }[];
+    readonly shards: readonly SummarizedShard[];
     readonly state: RunState;
     readonly epoch: number;
     readonly retry: readonly string[];
   }): Promise<void> {
     const change = this.#redis.multi();
-    const sums: Record<string, number> = { pages: 0, committed: 0, listed: 0, listedBytes: 0, bytes: 0, verified: 0 };
-    change.del(this.#keys.meta, this.#keys.totals, this.#keys.open, this.#keys.retry(fresh.epoch));
+    const shards = fresh.shards.length;
+    const sums = { pages: 0, committed: 0, listed: 0, listedBytes: 0, bytes: 0, verified: 0, shards };
+    const { meta, totals, open, listing, retry } = this.#keys;
+    change.del(meta, totals, open, listing, retry(fresh.epoch));
     for (const { shard, summary } of fresh.shards) {
       this.#installShard(change, shard.sid, summary);
       addSums(sums, summary);
@@ -216,7 +225,7 @@ export class Window {
       throw new SealiftError("STATE_LOST", `the window of ${this.mid} could not be written: ${failed?.[0]?.message}`);
   }
 
-  #installShard(change: ReturnType<Redis["multi"]>, sid: string, summary: ShardSummary): void {
+  #installShard(change: ReturnType<Redis["multi"]>, sid: string, summary: SummarizedShard["summary"]): void {
     const { next, watermark, cursor, last, outOfOrder } = summary;
     change.del(this.#keys.shard(sid), this.#keys.outOfOrder(sid));
     change.hset(this.#keys.shard(sid), {
@@ -226,11 +235,15 @@ export class Window {
       ...(last === undefined ? {} : { last }),
     });
     if (outOfOrder.length > 0) change.sadd(this.#keys.outOfOrder(sid), ...outOfOrder);
+    if (last === undefined) change.sadd(this.#keys.listing, sid);
     if (last === undefined || watermark < last) change.sadd(this.#keys.open, sid);
   }
 }
 
-function addSums(sums: Record<string, number>, { totals, next, watermark, outOfOrder }: ShardSummary): void {
+function addSums(
+  sums: Record<string, number>,
+  { totals, next, watermark, outOfOrder }: SummarizedShard["summary"],
+): void {
   const add = (field: string, amount: number) => {
     sums[field] = (sums[field] ?? 0) + amount;
   };

@@ -141,7 +141,7 @@ export class WorkerProcess {
     this.#lag.reset();
     if (lagMs > SLOW_MS) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
     const rssBytes = process.memoryUsage.rss();
-    const slots = this.#kind === "copy" ? this.#times.pages : 0;
+    const slots = this.#kind === "copy" ? this.#times.pages : LIST_SHARDS;
     const at = this.#context.now().toISOString();
     await beat(redis, { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at }, HEARTBEAT_MS * 5);
     await this.#watch();

@@ -6,7 +6,7 @@ export interface WorkerStatus {
   readonly name: string;
   readonly kind: string;
   readonly pid: number;
-  /** Pages it takes at once. */
+  /** Pages, or shards, that it takes at once. */
   readonly slots: number;
   readonly rssBytes: number;
   readonly lagMs: number;
@@ -49,17 +49,27 @@ const WINDOW_MIN = 64;
 const WINDOW_MAX = 5000;
 const WINDOW_TTL_MS = 5000;
 
-const windows = new WeakMap<Redis, { readonly pages: Promise<number>; readonly at: number }>();
+const known = new WeakMap<Redis, { readonly workers: Promise<WorkerStatus[]>; readonly at: number }>();
 
-/** How many pages may be queued over all migrations of this Redis; asked anew every few seconds. */
-export function windowPages(redis: Redis, nowMs: number): Promise<number> {
-  const known = windows.get(redis);
-  if (known && nowMs - known.at < WINDOW_TTL_MS) return known.pages;
-  const pages = workerStatus(redis).then((workers) => {
-    const slots = workers.reduce((sum, worker) => sum + worker.slots, 0);
-    return Math.min(Math.max(slots * PAGES_A_SLOT, WINDOW_MIN), WINDOW_MAX);
-  });
-  windows.set(redis, { pages, at: nowMs });
-  pages.catch(() => windows.delete(redis));
-  return pages;
+/** The living workers, asked for anew every few seconds. */
+function livingWorkers(redis: Redis, nowMs: number): Promise<WorkerStatus[]> {
+  const last = known.get(redis);
+  if (last && nowMs - last.at < WINDOW_TTL_MS) return last.workers;
+  const workers = workerStatus(redis);
+  known.set(redis, { workers, at: nowMs });
+  workers.catch(() => known.delete(redis));
+  return workers;
 }
+
+async function slotsOf(kind: string, redis: Redis, nowMs: number): Promise<number> {
+  const workers = await livingWorkers(redis, nowMs);
+  return workers.reduce((sum, worker) => sum + (worker.kind === kind ? worker.slots : 0), 0);
+}
+
+/** How many pages may be queued over all migrations of this Redis. */
+export async function windowPages(redis: Redis, nowMs: number): Promise<number> {
+  return Math.min(Math.max((await slotsOf("copy", redis, nowMs)) * PAGES_A_SLOT, WINDOW_MIN), WINDOW_MAX);
+}
+
+/** How many shards can be listed at once. */
+export const listSlots = (redis: Redis, nowMs: number): Promise<number> => slotsOf("list", redis, nowMs);

@@ -1,6 +1,7 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Archive } from "../../src/ledger/archive.ts";
 import { SealiftError } from "../../src/core/error.ts";
 import { compareKeys } from "../../src/core/object.ts";
 import { sumCounts } from "../../src/core/plan.ts";
@@ -29,12 +30,24 @@ describe("pages", () => {
     );
   });
 
-  it("are refused when cut, foreign, or made to explode", async () => {
+  it("are refused before they are written where they could not be read back", async () => {
     const { ledger } = await emptyLedger();
+    const header = { v: 1 as const, mid: MID, sid: "s0001", seq: 1, count: 1, bytes: 1, isLast: true };
+    for (const row of [{ etag: "e".repeat(300) }, { sizeBytes: -1 }, { key: "" }, { lastModifiedMs: Number.NaN }])
+      expect(await code(ledger.putPage(header, [{ ...object("a"), ...row }], signal))).toBe("LIST_BROKEN");
+    expect(await ledger.page(MID, "s0001", 1, signal)).toBeUndefined();
+  });
+
+  it("are refused when cut, foreign, or made to explode", async () => {
+    const { ledger, store } = await emptyLedger();
     const name = `${MID}/pages/s0001/000000001.ndjson.gz`;
-    await ledger.putNew(name, gzipSync(Buffer.alloc(64 * 1024 * 1024)), signal);
+    await new Archive(store, "ledger/").putNew(name, gzipSync(Buffer.alloc(64 * 1024 * 1024)), signal);
     expect(await code(ledger.page(MID, "s0001", 1, signal))).toBe("LEDGER_BROKEN");
-    await ledger.putNew(`${MID}/pages/s0001/000000002.ndjson.gz`, Buffer.from("not gzip"), signal);
+    await new Archive(store, "ledger/").putNew(
+      `${MID}/pages/s0001/000000002.ndjson.gz`,
+      Buffer.from("not gzip"),
+      signal,
+    );
     expect(await code(ledger.page(MID, "s0001", 2, signal))).toBe("LEDGER_BROKEN");
   });
 
@@ -66,8 +79,12 @@ describe("records", () => {
   });
 
   it("edited records are LEDGER_BROKEN and name the record", async () => {
-    const { ledger } = await emptyLedger();
-    await ledger.putNew(`${MID}/done/s0001/000000001.e0.json`, Buffer.from('{"v":1,"mid":"x"}'), signal);
+    const { ledger, store } = await emptyLedger();
+    await new Archive(store, "ledger/").putNew(
+      `${MID}/done/s0001/000000001.e0.json`,
+      Buffer.from('{"v":1,"mid":"x"}'),
+      signal,
+    );
     await expect(ledger.done(MID, "s0001", 1, 0, signal)).rejects.toThrow(/done\/s0001\/000000001/);
   });
 

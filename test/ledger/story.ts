@@ -10,7 +10,7 @@ export const MID = "20260101-000000-abcdef";
 export const object = (key: string, sizeBytes = key.length): ListedObject => ({
   key,
   sizeBytes,
-  etag: `etag-${key}`,
+  etag: `etag-${key.slice(-40)}`,
   lastModifiedMs: 1_700_000_000_000,
 });
 

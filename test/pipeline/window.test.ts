@@ -5,6 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { PageHeader } from "../../src/ledger/ledger.ts";
 import { noTotals } from "../../src/ledger/rebuild.ts";
 import { type PrivateRedis, redisDirectory, startPrivateRedis } from "../../src/pipeline/private.ts";
 import { BULLMQ_MAJOR, checkBullmq, checkRedis, connectRedis } from "../../src/pipeline/redis.ts";
@@ -36,9 +37,21 @@ const EMPTY = {
   outOfOrder: [],
   last: undefined,
   cursor: undefined,
+  halves: [],
   totals: noTotals(),
   later: new Map(),
 };
+
+const headerOf = (seq: number): PageHeader => ({
+  v: 1,
+  mid: MID,
+  sid: SHARD.sid,
+  seq,
+  end: String.fromCharCode(96 + seq),
+  count: 5,
+  bytes: 50,
+  isLast: false,
+});
 
 async function fresh(): Promise<Window> {
   await redis.flushall();
@@ -64,8 +77,7 @@ describe("window", () => {
     await fc.assert(
       fc.asyncProperty(orders, async (order) => {
         const window = await fresh();
-        for (const { header } of pages)
-          await window.emit("s0001", header.seq, header.end, header.isLast, header.count, header.bytes);
+        for (const { header } of pages) await window.emit(header);
         const seen = new Set<number>();
         const commits = [...order, ...pages.keys()];
         const endings: number[] = [];
@@ -89,9 +101,9 @@ describe("window", () => {
 
   it("emits in order only, and repeats change nothing", async () => {
     const window = await fresh();
-    expect(await window.emit("s0001", 1, "a", false, 5, 50)).toBe(1);
-    expect(await window.emit("s0001", 1, "a", false, 5, 50)).toBe(0);
-    await expect(window.emit("s0001", 3, "c", false, 5, 50)).rejects.toMatchObject({ code: "STATE_LOST" });
+    expect(await window.emit(headerOf(1))).toBe(1);
+    expect(await window.emit(headerOf(1))).toBe(0);
+    await expect(window.emit(headerOf(3))).rejects.toMatchObject({ code: "STATE_LOST" });
     expect(await window.totals()).toMatchObject({ listed: 5, listedBytes: 50, pages: 1 });
     expect(await window.outstanding()).toBe(1);
   });
@@ -101,7 +113,7 @@ describe("window", () => {
     const [page] = await writePages(ledger, SHARD, [["a"]]);
     const window = await fresh();
     await redis.flushall();
-    await expect(window.emit("s0001", 1, "a", true, 1, 1)).rejects.toMatchObject({ code: "STATE_LOST" });
+    await expect(window.emit(headerOf(1))).rejects.toMatchObject({ code: "STATE_LOST" });
     await expect(window.commit(doneOf(page as NonNullable<typeof page>), undefined)).rejects.toMatchObject({
       code: "STATE_LOST",
     });
