@@ -48,8 +48,8 @@ async function* problemsOf(
 ): AsyncGenerator<Problem> {
   for await (const { shard, pages } of ledger.shards(plan, signal)) {
     for (let seq = 1; seq <= pages; seq++) {
-      const done = await ledger.latestDone(plan.mid, shard.sid, seq, epoch, signal);
-      if (done) yield* done.problems;
+      const outcome = await ledger.outcome(plan.mid, shard.sid, seq, epoch, signal);
+      if (outcome) yield* outcome.done.problems;
     }
   }
 }

@@ -99,8 +99,10 @@ async function auditShard(run: Audit, shard: Shard): Promise<Page> {
     const page = await ledger.page(mid, shard.sid, seq, signal);
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
     checkChain(name, page, previous, shard);
-    const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
-    if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    const outcome = await ledger.outcome(mid, shard.sid, seq, epoch, signal);
+    if (!outcome) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    const { done, open } = outcome;
+    if (open.length > 0) throw new SealiftError("INCOMPLETE", `huge object ${open[0]} of page ${name} has no outcome`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);

@@ -8,6 +8,8 @@
  *     <mid>/pages/<sid>/<seq>.ndjson.gz         what was listed: a header line, then a line an object
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
+ *     <mid>/big/<bid>.t<n>.json                 a huge object's upload (the n-th), for every worker to go on with
+ *     <mid>/big/<bid>.done.json                 how it ended; <bid> is its shard, page, place on the page and epoch
  *     <mid>/ckpt/<sid>/<seq>.json               sums of epoch 0 up to a page, so that a rebuild reads less
  *     <mid>/events/<time>-<id>.json             what operators did: pause, resume, cancel, retry
  *     <mid>/result.json, result.e<epoch>.json   the audit that closed the migration, or a later epoch of it
@@ -18,7 +20,9 @@ import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { Archive } from "./archive.ts";
 import { audit } from "./audit.ts";
+import { BigRecords } from "./big.ts";
 import { broken, decodePage, encodePage, encodeRecord, type Page, sha256Hex } from "./codec.ts";
+import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
 import { countPages, type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
@@ -26,9 +30,12 @@ import { halvesOf } from "./shards.ts";
 
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
-export { MID, SID } from "./layout.ts";
+export type { PageOutcome } from "./deferred.ts";
+export { BID, bidOf, type BigPlace, MID, placeOf, SID } from "./layout.ts";
 export { canSplit, halvesOf } from "./shards.ts";
 export type {
+  BigDoneRecord,
+  BigRecord,
   CodeCounts,
   DoneRecord,
   EventRecord,
@@ -47,10 +54,12 @@ export interface SummarizedShard {
 
 export class Ledger {
   readonly #archive: Archive;
+  readonly big: BigRecords;
 
   /** `root`: key prefix of the ledger inside the store, ending in `/`, or empty. */
   constructor(store: ObjectStore, root = "") {
     this.#archive = new Archive(store, root);
+    this.big = new BigRecords(this.#archive);
   }
 
   get name(): string {
@@ -185,17 +194,17 @@ export class Ledger {
     return this.#archive.record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
   }
 
-  /** The outcome of the highest epoch up to `epochMax`. */
-  async latestDone(
+  /** The outcome of the highest epoch up to `epochMax`, with those of its huge objects. */
+  async outcome(
     mid: string,
     sid: string,
     seq: number,
     epochMax: number,
     signal: AbortSignal,
-  ): Promise<records.DoneRecord | undefined> {
+  ): Promise<PageOutcome | undefined> {
     for (let epoch = epochMax; epoch >= 0; epoch--) {
       const found = await this.done(mid, sid, seq, epoch, signal);
-      if (found) return found;
+      if (found) return withDeferred(this.big, found, signal);
     }
     return undefined;
   }
@@ -205,7 +214,7 @@ export class Ledger {
     const last = await this.ckpt(mid, sid, signal);
     if (watermark - (last?.seq ?? 0) < step) return;
     const next = await sumPages(this, mid, sid, last, (last?.seq ?? 0) + step, signal);
-    await this.#archive.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
+    if (next) await this.#archive.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
   }
 
   /** The last one. */

@@ -5,6 +5,7 @@
 import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
 import { broken, type Page } from "./codec.ts";
+import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
 import { halvesOf } from "./shards.ts";
@@ -34,6 +35,8 @@ export interface ShardSummary {
   /** What is left of it went to these two; empty where it was not split. */
   readonly halves: readonly Shard[];
   readonly totals: Totals;
+  /** Huge objects of its pages that have no outcome yet. */
+  readonly big: readonly string[];
   /** `seq` of pages with an outcome of a later epoch, with that epoch; for retries. */
   readonly later: ReadonlyMap<number, number>;
 }
@@ -84,13 +87,14 @@ export async function summarizeShard(
   const totals = noTotals();
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
   const settled = addCheckpoint(totals, ckpt);
+  const big: string[] = [];
   for (let seq = settled + 1; seq <= pages; seq++) {
-    if (marks.has(seq)) addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal));
-    else await addOpenPage(ledger, mid, shard.sid, seq, totals, signal);
+    if (!marks.has(seq)) await addOpenPage(ledger, mid, shard.sid, seq, totals, signal);
+    else big.push(...addOutcome(totals, await required(ledger, mid, shard.sid, seq, 0, signal)));
   }
   for (const [seq, epoch] of marks.later) {
-    addDone(totals, await required(ledger, mid, shard.sid, seq, 0, signal), -1);
-    addDone(totals, await required(ledger, mid, shard.sid, seq, epoch, signal));
+    addDone(totals, (await required(ledger, mid, shard.sid, seq, 0, signal)).done, -1);
+    big.push(...addOutcome(totals, await required(ledger, mid, shard.sid, seq, epoch, signal)));
   }
   return {
     next: pages + 1,
@@ -100,8 +104,14 @@ export async function summarizeShard(
     cursor: final ? final.header.end : shard.after,
     halves: final ? halvesOf(shard, final.header) : [],
     totals,
+    big,
     later: marks.later,
   };
+}
+
+function addOutcome(totals: Totals, { done, open }: PageOutcome): readonly string[] {
+  addDone(totals, done);
+  return open;
 }
 
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
@@ -159,7 +169,7 @@ function addCheckpoint(totals: Totals, ckpt: CkptRecord | undefined): number {
   return ckpt.seq;
 }
 
-/** Sums of epoch 0 over pages 1..seq, given those up to an earlier page. */
+/** Sums of epoch 0 over pages 1..seq, given those up to an earlier page; undefined while one of their objects is open. */
 export async function sumPages(
   ledger: LedgerReader,
   mid: string,
@@ -167,10 +177,12 @@ export async function sumPages(
   from: CkptRecord | undefined,
   seq: number,
   signal: AbortSignal,
-): Promise<CkptRecord> {
+): Promise<CkptRecord | undefined> {
   const totals = noTotals();
   const settled = addCheckpoint(totals, from);
-  for (let page = settled + 1; page <= seq; page++) addDone(totals, await required(ledger, mid, sid, page, 0, signal));
+  for (let page = settled + 1; page <= seq; page++) {
+    if (addOutcome(totals, await required(ledger, mid, sid, page, 0, signal)).length > 0) return undefined;
+  }
   const { counts, listedBytes, bytes, verified, codes } = totals;
   return { v: 1, seq, counts, listedBytes, bytes, verified, codes };
 }
@@ -196,8 +208,8 @@ async function required(
   seq: number,
   epoch: number,
   signal: AbortSignal,
-): Promise<DoneRecord> {
+): Promise<PageOutcome> {
   const done = await ledger.done(mid, sid, seq, epoch, signal);
   if (!done) throw broken(layout.doneName(mid, sid, seq, epoch), "is missing");
-  return done;
+  return withDeferred(ledger.big, done, signal);
 }

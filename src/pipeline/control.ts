@@ -103,8 +103,8 @@ async function failedPages(
   const failed: [string, number][] = [];
   for await (const { shard, pages } of ledger.shards(await ledger.plan(mid, signal), signal)) {
     for (let seq = 1; seq <= pages; seq++) {
-      const done = await ledger.latestDone(mid, shard.sid, seq, epoch, signal);
-      if (done?.problems.some((problem) => isRetried(problem, code))) failed.push([shard.sid, seq]);
+      const outcome = await ledger.outcome(mid, shard.sid, seq, epoch, signal);
+      if (outcome?.done.problems.some((problem) => isRetried(problem, code))) failed.push([shard.sid, seq]);
     }
   }
   return failed;

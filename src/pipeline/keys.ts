@@ -11,6 +11,8 @@
  *     {sealift}:m:<mid>:sh:<sid>      hash { cursor, next, wm, last }
  *     {sealift}:m:<mid>:ooo:<sid>     set of pages finished above the watermark
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
+ *     {sealift}:m:<mid>:big           set of huge objects that have no outcome yet
+ *     {sealift}:m:<mid>:parts         hash of how many parts of each of them the destination held when it was last asked
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
  */
 export const PREFIX = "{sealift}";
@@ -28,6 +30,9 @@ export const of = (mid: string) => {
     totals: `${base}tot`,
     open: `${base}open`,
     listing: `${base}listing`,
+    big: `${base}big`,
+    parts: `${base}parts`,
+    bigLock: (bid: string) => `${base}alone:${bid}`,
     lock: `${base}rebuild`,
     shard: (sid: string) => `${base}sh:${sid}`,
     outOfOrder: (sid: string) => `${base}ooo:${sid}`,

@@ -20,6 +20,8 @@ const WINDOW_CLOSED_MS = 400;
 const NEWER_JOB_MS = 60_000;
 /** Pages that a shard may be ahead of its watermark. */
 const SHARD_AHEAD_MAX = 10_000;
+/** Huge objects that are begun or wait to be: their names are in Redis, and each is work for many. */
+const BIG_AHEAD_MAX = 1000;
 /** Above this part of maxmemory nothing more is emitted: at 100 % BullMQ could not even drain. */
 const REDIS_FULL = 0.6;
 
@@ -174,6 +176,7 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   if ((await queueFullness(context)) >= 1) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
+  if ((await window.bigLeft()) >= BIG_AHEAD_MAX) return false;
   const full = await redisFullness(context);
   if (full < REDIS_FULL) return true;
   await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);

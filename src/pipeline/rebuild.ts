@@ -25,8 +25,9 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
     const retry = epoch === 0 ? [] : await retryLeft(ledger, mid, epoch, signal);
     await window.install({ shards, state, epoch, retry });
     const pages = shards.reduce((sum, { summary }) => sum + summary.next - 1, 0);
+    const hugeObjects = shards.reduce((sum, { summary }) => sum + summary.big.length, 0);
     context.log.info(
-      { migration: mid, epoch, state, pages, retryPages: retry.length },
+      { migration: mid, epoch, state, pages, retryPages: retry.length, hugeObjects },
       "window rebuilt from the ledger",
     );
     return true;

@@ -1,5 +1,5 @@
 /**
- * The three changes to the window that must happen at once, as Lua. Each answers -1 when the window is lost: state is created by
+ * The changes to the window that must happen at once, as Lua. Each answers -1 when the window is lost: state is created by
  * a rebuild from the ledger and by nothing else.
  */
 
@@ -34,11 +34,16 @@ redis.call('HINCRBY', KEYS[3], 'pages', 1)
 return 1
 `;
 
+/** Nothing is open any more: no shard, no page of a retry, no huge object. */
+const ALL_DONE = (open: number, retry: number, big: number): string =>
+  `redis.call('SCARD', KEYS[${open}]) == 0 and redis.call('SCARD', KEYS[${retry}]) == 0 and redis.call('SCARD', KEYS[${big}]) == 0`;
+
 /**
  * A page of epoch 0 has its outcome in the ledger: count it, once, whoever asks and however often. The watermark is the number
- * up to which every page is done; pages done above it wait in a set, so memory is O(window).
- * KEYS ready, shard, outOfOrder, totals, open. ARGV sid, seq, then pairs of field and amount.
- * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
+ * up to which every page is done; pages done above it wait in a set, so memory is O(window). Its huge objects are open from the
+ * same moment on.
+ * KEYS ready, shard, outOfOrder, totals, open, retry, big. ARGV sid, seq, number of huge objects, each of them, then pairs of field
+ * and amount. Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
  */
 export const COMMIT = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
@@ -51,22 +56,45 @@ redis.call('SADD', KEYS[3], seq)
 while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
 redis.call('HSET', KEYS[2], 'wm', wm)
 redis.call('HINCRBY', KEYS[4], 'committed', 1)
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
+local from = 4 + tonumber(ARGV[3])
+for i = 4, from - 1 do redis.call('SADD', KEYS[7], ARGV[i]) end
+for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
 if st[3] and wm == tonumber(st[3]) then
   redis.call('SREM', KEYS[5], ARGV[1])
-  if redis.call('SCARD', KEYS[5]) == 0 then return 2 end
+  if ${ALL_DONE(5, 6, 7)} then return 2 end
 end
 return 1
 `;
 
 /**
  * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
- * KEYS ready, retry, totals, open. ARGV member, then pairs of field and amount.
+ * KEYS ready, retry, totals, open, big. ARGV member, number of huge objects, each of them, then pairs of field and amount.
  */
 export const COMMIT_RETRY = `
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end
+local from = 3 + tonumber(ARGV[2])
+for i = 3, from - 1 do redis.call('SADD', KEYS[5], ARGV[i]) end
+for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+if ${ALL_DONE(4, 2, 5)} then return 2 end
 return 1
+`;
+
+/**
+ * A huge object has its outcome in the ledger: membership of the set of open ones is what makes it count once.
+ * KEYS ready, big, totals, open, retry, parts. ARGV name, then pairs of field and amount.
+ */
+export const COMMIT_BIG = `
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+redis.call('HDEL', KEYS[6], ARGV[1])
+if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+if ${ALL_DONE(4, 5, 2)} then return 2 end
+return 1
+`;
+
+/** Gives a lock back, unless it has run out and is somebody else's by now. KEYS lock. ARGV token. */
+export const UNLOCK = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
 `;

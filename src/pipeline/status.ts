@@ -23,11 +23,15 @@ export interface MigrationStatus {
   readonly shardsOpen: number;
   readonly pagesOutstanding: number;
   readonly retryPagesLeft: number;
+  /** Objects that several workers copy and that have no outcome yet, and how far those are that were begun. */
+  readonly huge: { readonly open: number; readonly partsHeld: number; readonly parts: number };
   /** What hinders it right now. */
   readonly trouble: string | undefined;
   /** The audit that closed the current epoch. */
   readonly result: ResultRecord | undefined;
 }
+
+const NO_HUGE: MigrationStatus["huge"] = { open: 0, partsHeld: 0, parts: 0 };
 
 export interface Sources {
   readonly ledger: Ledger;
@@ -75,6 +79,7 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
     shardsOpen: 0,
     pagesOutstanding: 0,
     retryPagesLeft: 0,
+    huge: NO_HUGE,
     trouble: undefined,
     result,
   };
@@ -83,11 +88,13 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
 type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
 
 async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: number): Promise<MigrationStatus> {
-  const [totals, open, listing, retryPagesLeft] = await Promise.all([
+  const [totals, open, listing, retryPagesLeft, bigLeft, noted] = await Promise.all([
     window.totals(),
     window.openShards(),
     window.listing(),
     window.retryLeft(meta.epoch),
+    window.bigLeft(),
+    window.partsNoted(),
   ]);
   return {
     ...common(plan),
@@ -100,6 +107,7 @@ async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: 
     shardsOpen: open.length,
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft,
+    huge: { open: bigLeft, partsHeld: noted.held, parts: noted.all },
     trouble: meta.trouble,
     result: undefined,
   };
@@ -118,9 +126,11 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
   };
   const codes: Record<string, number> = {};
   let shardsOpen = 0;
+  let bigLeft = 0;
   let listingDone = true;
   for await (const { summary } of ledger.summaries(plan, signal)) {
     totals.shards++;
+    bigLeft += summary.big.length;
     for (const outcome of OUTCOMES) totals.counts[outcome] += summary.totals.counts[outcome];
     for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) totals[field] += summary.totals[field];
     for (const [code, count] of Object.entries(summary.totals.codes)) codes[code] = (codes[code] ?? 0) + count;
@@ -141,6 +151,7 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
     shardsOpen,
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft: 0,
+    huge: { ...NO_HUGE, open: bigLeft },
     trouble: undefined,
     result: undefined,
   };

@@ -2,16 +2,18 @@
  * Makes the queues agree with the window, and the window with the ledger, every few seconds, in whichever process wins the lock.
  * Nothing in the pipeline waits for a job that BullMQ or Redis may have lost: what is missing is given again, by id.
  */
-import type { Queue } from "bullmq";
 import { asSealiftError } from "../core/error.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
-import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
+import { ensure } from "./ensure.ts";
+import { bigJobId, finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
 import { ACTIVE, KNOWN, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
 const RETRY_WINDOW = 200;
+/** Huge objects that are looked at in one round: each look asks the destination what it holds. */
+const BIG_WINDOW = 200;
 /** Sums are written down every so many pages, so that a rebuild of a long shard reads its last stretch only. */
 const CHECKPOINT_PAGES = 500;
 
@@ -50,10 +52,11 @@ async function sweepMigration(context: PipelineContext, mid: string): Promise<vo
   if (meta?.state !== "running") return;
   const open = await window.openShards();
   for (const sid of open) await sweepShard(context, window, sid);
+  for (const bid of await window.bigOpen(BIG_WINDOW)) await ensureBig(context, mid, bid);
   if (open.length > 0) return;
   for (const { sid, seq } of await window.retryPages(meta.epoch, RETRY_WINDOW))
     await ensurePage(context, mid, sid, seq, meta.epoch);
-  if ((await window.retryLeft(meta.epoch)) > 0) return;
+  if ((await window.retryLeft(meta.epoch)) > 0 || (await window.bigLeft()) > 0) return;
   await ensure(context, context.queues.control, "finalize", finalizeJobId(mid), { v: PAYLOAD_VERSION, mid });
 }
 
@@ -77,6 +80,12 @@ async function ensurePages(context: PipelineContext, window: Window, sid: string
   }
 }
 
+/** The object's own job looks what is missing of it, gives that again, or finishes it. */
+async function ensureBig(context: PipelineContext, mid: string, bid: string): Promise<void> {
+  const data = { v: PAYLOAD_VERSION, mid, bid };
+  await ensure(context, context.queues.copy, "big", bigJobId(data), data);
+}
+
 async function ensurePage(
   context: PipelineContext,
   mid: string,
@@ -86,23 +95,4 @@ async function ensurePage(
 ): Promise<void> {
   const data = { v: PAYLOAD_VERSION, mid, sid, seq, epoch };
   await ensure(context, context.queues.copy, "page", pageJobId(data), data);
-}
-
-/**
- * The job waits, runs, or is added. BullMQ drops an id that exists in any state without a word, and an orphaned hash (its id
- * fell out of every list) blocks its id for ever: both are removed first.
- */
-async function ensure(
-  context: PipelineContext,
-  queue: Queue,
-  name: string,
-  jobId: string,
-  data: object,
-): Promise<void> {
-  const state = await queue.getJobState(jobId);
-  if (state !== "unknown" && state !== "failed" && state !== "completed") return;
-  if (state === "unknown") await context.redis.del(queue.toKey(jobId));
-  else await queue.remove(jobId);
-  await queue.add(name, data, { jobId });
-  context.log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");
 }

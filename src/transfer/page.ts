@@ -62,7 +62,7 @@ export async function copyPage(
  * Each object once, in order of their turn, in so many lanes at a time. After an error no lane takes another object, and all of
  * them have ended before it is thrown: nobody writes on behalf of a page that was given back.
  */
-async function inLanes<T>(all: readonly T[], lanes: number, take: (one: T) => Promise<void>): Promise<void> {
+export async function inLanes<T>(all: readonly T[], lanes: number, take: (one: T) => Promise<void>): Promise<void> {
   const waiting = [...all].reverse();
   const errors: unknown[] = [];
   const lane = async () => {
@@ -129,7 +129,7 @@ const REFUSALS: ReadonlySet<Code> = new Set<Code>([
 ]);
 const MESSAGE_CHARS_MAX = 300;
 
-function failure(key: string, error: SealiftError, attempts: number): Receipt {
+export function failure(key: string, error: SealiftError, attempts: number): Receipt {
   const { code } = error;
   const outcome = code === "CONFLICT" ? "conflict" : REFUSALS.has(code) ? "refused" : "failed";
   const message = error.message.slice(0, MESSAGE_CHARS_MAX);
