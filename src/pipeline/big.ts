@@ -87,10 +87,12 @@ async function inHand<T extends BigJob>(
   }
   const id = payload(shape, job.data);
   const window = windowOf(context, id.mid);
-  if (!(await isRunning(context, window)) || !(await window.isBig(id.bid))) return;
+  const running = await isRunning(context, window);
+  if (!(await window.isBig(id.bid))) return;
   const big = await open(context, window, job, id.mid, id.bid);
   // Redis names an object that the ledger knows nothing of: what is right is in the ledger.
   if (!big) return window.lose();
+  if (!running) return leave(big);
   try {
     await act(big, id);
   } catch (error) {
@@ -98,6 +100,13 @@ async function inHand<T extends BigJob>(
     await job.moveToWait(token);
     throw new WaitingError();
   }
+}
+
+/** Paused: it stays as it is, for the sweeper to give again. Cancelled: nobody will complete what was begun. */
+async function leave({ context, window, object, crossing, createdMs }: Big): Promise<void> {
+  if ((await window.meta())?.state !== "cancelled") return;
+  await abortUploads(taskOf(object, crossing).key, createdMs, undefined, crossing);
+  context.log.debug({ migration: window.mid, object: object.key }, "uploads of a cancelled migration aborted");
 }
 
 /** Two at once do no harm but each other's work. A holder that was killed is waited for as long as its lock lasts. */
@@ -234,6 +243,8 @@ async function workGroup(big: Big, upload: BigRecord, group: number): Promise<Bi
   try {
     const sent = await copyGroup(object, upload, group, witnesses, crossing, limits);
     if (sent && sent.length > 0) await witness(big, upload, group, sent);
+    const fields = { migration: big.mid, object: big.bid, group, parts: sent?.length, worker: context.name };
+    context.log.debug(fields, "group copied");
   } catch (error) {
     return conclude(big, failed(big, asSealiftError(error), crossing.rules.attempts));
   }
