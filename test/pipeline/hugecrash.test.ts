@@ -17,8 +17,8 @@ afterEach(async () => {
   [world, s3] = [undefined, undefined];
 });
 
-async function killedAt(w: World, failpoint: string): Promise<void> {
-  const huge = [await addHuge(w, "huge/a", 24 * MIB), await addHuge(w, "huge/b", 6 * MIB)];
+async function killedAt(w: World, failpoint: string, sizes: readonly [number, number]): Promise<void> {
+  const huge = [await addHuge(w, "huge/a", sizes[0]), await addHuge(w, "huge/b", sizes[1])];
   const mid = await w.start();
   w.work("list");
   const [victim] = w.work("copy", 1, { env: { SEALIFT_FAILPOINT: failpoint } });
@@ -36,7 +36,7 @@ describe("a worker killed at", { timeout: 180_000 }, () => {
     "%s, to GCS",
     async (failpoint) => {
       world = await World.open({ objects: 4, options: { hugeBytes: "4M" } });
-      await killedAt(world, failpoint);
+      await killedAt(world, failpoint, [8 * MIB, 4.5 * MIB]);
     },
   );
 
@@ -48,6 +48,6 @@ describe("a worker killed at", { timeout: 180_000 }, () => {
     const credentials = { accessKeyId: "env:HUGE_ID", secretAccessKey: "env:HUGE_SECRET" };
     const destination = { url: "s3://far", endpoint: s3.url, region: "us-east-1", credentials };
     world = await World.open({ objects: 4, options: { hugeBytes: "6M" }, destination });
-    await killedAt(world, failpoint);
+    await killedAt(world, failpoint, [14 * MIB, 7 * MIB]);
   });
 });
