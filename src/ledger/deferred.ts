@@ -19,7 +19,7 @@ export interface BigReader {
 export async function withDeferred(big: BigReader, done: DoneRecord, signal: AbortSignal): Promise<PageOutcome> {
   if (!done.deferred || done.deferred.length === 0) return { done, open: [] };
   const { mid, sid, seq, epoch } = done;
-  const letters = [...done.outcomes];
+  const letters = done.outcomes.split("");
   const counts = { ...done.counts };
   const problems = [...done.problems];
   const open = new Map<number, string>();

@@ -26,7 +26,6 @@ export const bigJob = z.strictObject({ v, mid, bid });
 export const groupJob = z.strictObject({ v, mid, bid, turn: seq, group: epoch });
 
 export type BigJob = z.infer<typeof bigJob>;
-export type GroupJob = z.infer<typeof groupJob>;
 export type ShardJob = z.infer<typeof shardJob>;
 export type PageJob = z.infer<typeof pageJob>;
 

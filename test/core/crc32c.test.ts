@@ -56,7 +56,7 @@ describe("two CRC32Cs combined", () => {
   });
 
   it("with nothing are themselves", () => {
-    fc.assert(fc.property(crc, (a) => void expect(combineCrc32c(a, 0, 0)).toBe(a)));
-    fc.assert(fc.property(crc, length, (b, bytes) => void expect(combineCrc32c(0, b, bytes)).toBe(b)));
+    fc.assert(fc.property(crc, (a) => combineCrc32c(a, 0, 0) === a));
+    fc.assert(fc.property(crc, length, (b, bytes) => combineCrc32c(0, b, bytes) === b));
   });
 });

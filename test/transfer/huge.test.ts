@@ -347,7 +347,8 @@ function silent(store: MemoryStore): ObjectStore {
       limits: inner.limits,
       begin: (key, options) => inner.begin(key, options),
       put: (upload, number, body, options) => inner.put(upload, number, body, options),
-      list: async (upload, signal) => (await inner.list(upload, signal))?.map(({ crc32c: _, ...part }) => part),
+      list: async (upload, signal) =>
+        (await inner.list(upload, signal))?.map((part) => ({ ...part, crc32c: undefined })),
       complete: (upload, options) => inner.complete(upload, options),
       abort: (upload, signal) => inner.abort(upload, signal),
       uploads: (key, signal) => inner.uploads(key, signal),

@@ -1,7 +1,7 @@
 /** "Objects: compose" and "Composite objects", Cloud Storage documentation. */
 import type { ServerResponse } from "node:http";
 import { type PocketRequest, readBody } from "../http.ts";
-import { invalid, json, noObject, selectFields } from "./answer.ts";
+import { invalid, json, noObject, Refusal, selectFields } from "./answer.ts";
 import { applied, Gatherer, parseJson, resourceOf } from "./resource.ts";
 import { type Bucket, checkConditions, checkName, type Cloud, type StoredObject } from "./state.ts";
 import { kmsKey } from "./upload.ts";
@@ -11,7 +11,7 @@ const SOURCES_MAX = 32;
 type Json = Readonly<Record<string, unknown>>;
 const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The sources' bytes in the order given, as one new object; all or nothing happens in one turn. */
+/** The sources' bytes in the order given, as one new object, at once. Conditions on sources are not done here: they are pinned. */
 export async function compose(
   { cloud, origin }: { readonly cloud: Cloud; readonly origin: string },
   bucket: Bucket,
@@ -68,13 +68,10 @@ function sourcesOf(bucket: Bucket, rows: unknown): StoredObject[] {
 
 function sourceOf(bucket: Bucket, row: unknown): StoredObject {
   if (!isJson(row) || typeof row["name"] !== "string") throw invalid("A source component has no name.");
-  const { name, generation, objectPreconditions } = row;
+  const { name, generation } = row;
+  if (row["objectPreconditions"] !== undefined) throw new Refusal(501, "notImplemented", "objectPreconditions");
   const found = bucket.find(name);
   if (!found) throw noObject(bucket.name, name);
-  if (generation !== undefined && String(generation) !== String(found.generation)) throw noObject(bucket.name, name);
-  if (isJson(objectPreconditions)) {
-    const wanted = objectPreconditions["ifGenerationMatch"];
-    if (wanted !== undefined) checkConditions(new URLSearchParams({ ifGenerationMatch: String(wanted) }), found);
-  }
+  if (generation !== undefined && generation !== String(found.generation)) throw noObject(bucket.name, name);
   return found;
 }

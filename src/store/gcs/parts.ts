@@ -83,7 +83,7 @@ export class GcsParts implements PartStore {
 
   async list(upload: PartUpload, signal: AbortSignal): Promise<readonly HeldPart[] | undefined> {
     const { marker, sources } = await this.#look(upload, signal);
-    return marker && sources.map(({ name: _, ...part }) => part);
+    return marker && sources.map(withoutName);
   }
 
   async complete(upload: PartUpload, { parts, sizeBytes, crc32c, condition, signal }: CompleteOptions) {
@@ -213,6 +213,14 @@ function sourceOf({ key: name, sizeBytes, crc32c, version }: GcsHead, prefix: st
   if (first === undefined || Number(first) < 1 || Number(last) < Number(first)) return [];
   return [{ name, first: Number(first), last: Number(last), sizeBytes, crc32c, tag: version }];
 }
+
+const withoutName = ({ first, last, sizeBytes, crc32c, tag }: Source): HeldPart => ({
+  first,
+  last,
+  sizeBytes,
+  crc32c,
+  tag,
+});
 
 const longestFirst = (a: Source, b: Source): number => a.first - b.first || b.last - a.last;
 

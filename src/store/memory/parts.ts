@@ -107,4 +107,4 @@ export class MemoryParts implements PartStore {
 }
 
 const inOrder = ({ parts }: Upload): Held[] => [...parts.values()].sort((a, b) => a.first - b.first);
-const held = ({ bytes: _, ...part }: Held): HeldPart => part;
+const held = ({ first, last, sizeBytes, crc32c, tag }: Held): HeldPart => ({ first, last, sizeBytes, crc32c, tag });
