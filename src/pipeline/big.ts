@@ -7,16 +7,17 @@ import type { Job } from "bullmq";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { BigDoneRecord, BigRecord } from "../ledger/ledger.ts";
-import { copyGroup } from "../transfer/group.ts";
+import type { HeldPart } from "../store/store.ts";
+import { copyGroup, heldOf } from "../transfer/group.ts";
 import { beginHuge, finishHuge, partsOf, taskOf, uploadName } from "../transfer/huge.ts";
 import { abortUploads } from "../transfer/leftovers.ts";
 import { failure } from "../transfer/page.ts";
-import { groupCount, groupOf, partCount, partsIn } from "../transfer/partplan.ts";
+import { groupCount, groupOf, partCount } from "../transfer/partplan.ts";
 import type { PipelineContext } from "./context.ts";
 import { crashReceipt } from "./copier.ts";
 import { ensure } from "./ensure.ts";
 import { alone, type Big, conclude, failed, inHand, isPoison, settle, tried } from "./inhand.ts";
-import { bigJob, groupJob, groupJobId, PAYLOAD_VERSION, wakeJobId } from "./job.ts";
+import { bigJob, type GroupJob, groupJob, groupJobId, PAYLOAD_VERSION, wakeJobId } from "./job.ts";
 
 /** Groups of one object that are queued or in hand at once. */
 const GROUPS_AHEAD = 16;
@@ -26,13 +27,10 @@ const TURNS_MAX = 3;
 /** Begins, gives out what is missing, or finishes. */
 export async function bigObjectJob(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   await inHand(context, job, token, bigJob, async (big) => {
-    const release = await alone(big);
-    try {
+    await alone(big, async () => {
       const done = await advance(big);
       if (done) await settle(big, done);
-    } finally {
-      await release();
-    }
+    });
   });
 }
 
@@ -43,11 +41,19 @@ export async function groupObjectJob(context: PipelineContext, job: Job, token: 
     const upload = await context.ledger.big.upload(mid, bid, turn, context.signal);
     // Of an upload that was never begun, or a group that it does not have: an injected job.
     if (!upload || group >= groupCount(upload)) return;
-    const done = (await context.ledger.big.done(mid, bid, context.signal)) ?? (await workGroup(big, upload, group));
+    const ended = () => context.ledger.big.done(mid, bid, context.signal);
+    // Asked again at the end: a worker that was thought dead may have sent a part after all was over.
+    const done = (await ended()) ?? (await workGroup(big, upload, group)) ?? (await ended());
     if (done) return settle(big, done);
+    const next = group + GROUPS_AHEAD;
+    if (next < groupCount(upload)) return giveGroup(context, { ...id, group: next });
     const data = { v: PAYLOAD_VERSION, mid, bid };
     await context.queues.copy.add("big", data, { jobId: wakeJobId(id) });
   });
+}
+
+async function giveGroup(context: PipelineContext, data: GroupJob): Promise<void> {
+  await ensure(context, context.queues.copy, "group", groupJobId(data), data);
 }
 
 /** The outcome; undefined where parts are still to be copied by others. */
@@ -108,13 +114,13 @@ const pin = ({ version, etag }: { version?: string | undefined; etag: string }) 
   ...(version === undefined ? {} : { version }),
 });
 
+/** The first of what is missing; each gives the one that follows so many behind it. */
 async function giveGroups(big: Big, upload: BigRecord, missing: readonly number[]): Promise<undefined> {
   const { context, window, mid, bid } = big;
-  await window.noteParts(bid, partCount(upload) - missing.length, partCount(upload));
+  await window.big.noteParts(bid, partCount(upload) - missing.length, partCount(upload));
   const groups = [...new Set(missing.map((number) => groupOf(upload, number)))].slice(0, GROUPS_AHEAD);
   for (const group of groups) {
-    const data = { v: PAYLOAD_VERSION, mid, bid, turn: upload.turn, group };
-    await ensure(context, context.queues.copy, "group", groupJobId(data), data);
+    await giveGroup(context, { v: PAYLOAD_VERSION, mid, bid, turn: upload.turn, group });
   }
 }
 
@@ -128,14 +134,15 @@ async function workGroup(big: Big, upload: BigRecord, group: number): Promise<Bi
   };
   const limits = { objects: context.objects, onPart };
   const witnesses = await ledger.big.witnesses(upload, signal);
+  let sent: readonly HeldPart[] | undefined;
   try {
-    const sent = await copyGroup(object, upload, group, witnesses, crossing, limits);
-    if (sent && sent.length > 0) await witness(big, upload, group, sent);
-    const fields = { migration: big.mid, object: big.bid, group, parts: sent?.length, worker: context.name };
-    context.log.debug(fields, "group copied");
+    sent = await copyGroup(object, upload, group, witnesses, crossing, limits);
   } catch (error) {
     return conclude(big, failed(big, asSealiftError(error), crossing.rules.attempts));
   }
+  if (sent && sent.length > 0) await witness(big, upload, group, sent);
+  const fields = { migration: big.mid, object: big.bid, group, parts: sent?.length, worker: context.name };
+  context.log.debug(fields, "group copied");
   failpoint("big.grouped", object.key);
   return undefined;
 }
@@ -145,11 +152,10 @@ async function witness(
   { context, object, crossing }: Big,
   upload: BigRecord,
   group: number,
-  sent: readonly { readonly first: number; readonly tag: string; readonly crc32c?: number | undefined }[],
+  sent: readonly HeldPart[],
 ): Promise<void> {
-  const held = await partsOf(crossing).list(uploadName(taskOf(object, crossing), upload), context.signal);
-  const wanted = new Set(partsIn(upload, group));
-  if (!held?.some(({ first, crc32c }) => wanted.has(first) && crc32c === undefined)) return;
+  const held = await heldOf(taskOf(object, crossing), upload, group);
+  if (!held?.some(({ crc32c }) => crc32c === undefined)) return;
   const parts = sent.map(({ first, tag, crc32c = 0 }) => [first, tag, crc32c] as const);
   await context.ledger.big.putWitness(upload, group, parts, context.signal);
 }

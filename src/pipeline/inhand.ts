@@ -1,5 +1,4 @@
 /** What every job of a huge object begins and ends with: its records, its place in the queue, and its outcome. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { DelayedError, type Job, WaitingError } from "bullmq";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
@@ -9,7 +8,7 @@ import { type BigDoneRecord, type BigPlace, type Page, placeOf } from "../ledger
 import { taskOf } from "../transfer/huge.ts";
 import { abortUploads } from "../transfer/leftovers.ts";
 import { failure } from "../transfer/page.ts";
-import { interruptIf, retrying } from "../transfer/retry.ts";
+import { retrying } from "../transfer/retry.ts";
 import type { Crossing } from "../transfer/shores.ts";
 import { isRunning, type PipelineContext, windowOf } from "./context.ts";
 import { finalizeIf, isProblem, POISON_STARTS, problemOf } from "./copier.ts";
@@ -18,7 +17,6 @@ import type { Window } from "./window.ts";
 
 const NEWER_JOB_MS = 60_000;
 const ALONE_MS = 10_000;
-const LOOK_MS = 200;
 
 /** One huge object as a worker has it in hand. */
 export interface Big {
@@ -50,7 +48,7 @@ export async function inHand<T extends BigJob>(
   const id = payload(shape, job.data);
   const window = windowOf(context, id.mid);
   const running = await isRunning(context, window);
-  if (!(await window.isBig(id.bid))) return;
+  if (!(await window.big.has(id.bid))) return;
   const big = await open(context, window, job, id.mid, id.bid);
   // Redis names an object that the ledger knows nothing of: what is right is in the ledger.
   if (!big) return window.lose();
@@ -71,14 +69,25 @@ async function leave({ context, window, object, crossing, createdMs }: Big): Pro
   context.log.debug({ migration: window.mid, object: object.key }, "uploads of a cancelled migration aborted");
 }
 
-/** Two at once do no harm but each other's work. A holder that was killed is waited for as long as its lock lasts. */
-export async function alone({ window, bid, context }: Big): Promise<() => Promise<void>> {
-  for (;;) {
-    const release = await window.lockBig(bid, ALONE_MS);
-    if (release) return release;
-    interruptIf(context.draining);
-    await sleep(LOOK_MS);
-  }
+/**
+ * Two at once would do no harm but each other's work. Whoever comes while somebody is at it asks for another look and goes; a
+ * holder that was killed is followed by the sweeper when its lock has run out.
+ */
+export async function alone({ window, bid }: Big, act: () => Promise<void>): Promise<void> {
+  do {
+    let release = await window.big.lock(bid, ALONE_MS);
+    if (!release) {
+      await window.big.askAgain(bid);
+      // Gone in between: then it has not seen what was asked.
+      release = await window.big.lock(bid, ALONE_MS);
+      if (!release) return;
+    }
+    try {
+      await act();
+    } finally {
+      await release();
+    }
+  } while (await window.big.wasAskedAgain(bid));
 }
 
 async function open(

@@ -25,6 +25,7 @@ const bid = z.string().regex(BID);
 export const bigJob = z.strictObject({ v, mid, bid });
 export const groupJob = z.strictObject({ v, mid, bid, turn: seq, group: epoch });
 
+export type GroupJob = z.infer<typeof groupJob>;
 export type BigJob = z.infer<typeof bigJob>;
 export type ShardJob = z.infer<typeof shardJob>;
 export type PageJob = z.infer<typeof pageJob>;

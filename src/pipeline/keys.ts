@@ -32,6 +32,7 @@ export const of = (mid: string) => {
     listing: `${base}listing`,
     big: `${base}big`,
     parts: `${base}parts`,
+    bigAgain: (bid: string) => `${base}again:${bid}`,
     bigLock: (bid: string) => `${base}alone:${bid}`,
     lock: `${base}rebuild`,
     shard: (sid: string) => `${base}sh:${sid}`,

@@ -176,7 +176,7 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   if ((await queueFullness(context)) >= 1) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
-  if ((await window.bigLeft()) >= BIG_AHEAD_MAX) return false;
+  if ((await window.big.left()) >= BIG_AHEAD_MAX) return false;
   const full = await redisFullness(context);
   if (full < REDIS_FULL) return true;
   await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);

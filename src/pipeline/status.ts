@@ -93,8 +93,8 @@ async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: 
     window.openShards(),
     window.listing(),
     window.retryLeft(meta.epoch),
-    window.bigLeft(),
-    window.partsNoted(),
+    window.big.left(),
+    window.big.partsNoted(),
   ]);
   return {
     ...common(plan),

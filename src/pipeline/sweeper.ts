@@ -52,11 +52,11 @@ async function sweepMigration(context: PipelineContext, mid: string): Promise<vo
   if (meta?.state !== "running") return;
   const open = await window.openShards();
   for (const sid of open) await sweepShard(context, window, sid);
-  for (const bid of await window.bigOpen(BIG_WINDOW)) await ensureBig(context, mid, bid);
+  for (const bid of await window.big.open(BIG_WINDOW)) await ensureBig(context, mid, bid);
   if (open.length > 0) return;
   for (const { sid, seq } of await window.retryPages(meta.epoch, RETRY_WINDOW))
     await ensurePage(context, mid, sid, seq, meta.epoch);
-  if ((await window.retryLeft(meta.epoch)) > 0 || (await window.bigLeft()) > 0) return;
+  if ((await window.retryLeft(meta.epoch)) > 0 || (await window.big.left()) > 0) return;
   await ensure(context, context.queues.control, "finalize", finalizeJobId(mid), { v: PAYLOAD_VERSION, mid });
 }
 

@@ -1,5 +1,4 @@
 /** One migration's window in Redis: read, advanced and replaced here and nowhere else. */
-import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
@@ -12,8 +11,9 @@ import {
   type SummarizedShard,
 } from "../ledger/ledger.ts";
 import { addSums, amountsOf, bidsOf, differences } from "./amounts.ts";
+import { BigWindow } from "./bigwindow.ts";
 import { ACTIVE, of } from "./keys.ts";
-import { COMMIT, COMMIT_BIG, COMMIT_RETRY, EMIT, UNLOCK } from "./scripts.ts";
+import { COMMIT, COMMIT_BIG, COMMIT_RETRY, EMIT } from "./scripts.ts";
 
 export type RunState = "running" | "paused" | "cancelled" | "halted" | "finished";
 
@@ -41,11 +41,13 @@ export class Window {
   readonly #redis: Redis;
   readonly #keys: ReturnType<typeof of>;
   readonly mid: string;
+  readonly big: BigWindow;
 
   constructor(redis: Redis, mid: string) {
     this.#redis = redis;
     this.#keys = of(mid);
     this.mid = mid;
+    this.big = new BigWindow(redis, this.#keys);
   }
 
   async isReady(): Promise<boolean> {
@@ -134,45 +136,6 @@ export class Window {
   commitBig(done: BigDoneRecord, epoch: number): Promise<number> {
     const { ready, totals, open, big, retry, parts } = this.#keys;
     return this.#run(COMMIT_BIG, [ready, big, totals, open, retry(epoch), parts], [done.bid, ...amountsOf(done)]);
-  }
-
-  // -- huge objects
-
-  async isBig(bid: string): Promise<boolean> {
-    return (await this.#redis.sismember(this.#keys.big, bid)) === 1;
-  }
-
-  bigLeft(): Promise<number> {
-    return this.#redis.scard(this.#keys.big);
-  }
-
-  /** Up to `limit` that have no outcome yet. */
-  bigOpen(limit: number): Promise<string[]> {
-    return this.#redis.srandmember(this.#keys.big, limit);
-  }
-
-  /** One process at a time goes on with it; answers its release, or undefined. */
-  async lockBig(bid: string, ttlMs: number): Promise<(() => Promise<void>) | undefined> {
-    const key = this.#keys.bigLock(bid);
-    const token = randomUUID();
-    if ((await this.#redis.set(key, token, "PX", ttlMs, "NX")) === null) return undefined;
-    return async () => void (await this.#redis.eval(UNLOCK, 1, key, token));
-  }
-
-  /** For `status` only. */
-  async noteParts(bid: string, held: number, all: number): Promise<void> {
-    await this.#redis.hset(this.#keys.parts, { [bid]: `${held}/${all}` });
-  }
-
-  /** Of those open that have been begun. */
-  async partsNoted(): Promise<{ held: number; all: number }> {
-    const sums = { held: 0, all: 0 };
-    for (const noted of Object.values(await this.#redis.hgetall(this.#keys.parts))) {
-      const [held = 0, all = 0] = noted.split("/").map(Number);
-      sums.held += held;
-      sums.all += all;
-    }
-    return sums;
   }
 
   async #run(script: string, keys: string[], args: (string | number)[]): Promise<number> {

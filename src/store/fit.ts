@@ -2,7 +2,7 @@
 import { combineCrc32c } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import type { Attributes, ObjectHead, VersionPin } from "../core/object.ts";
-import type { HeldPart, PutOptions, StoreTraits } from "./store.ts";
+import type { HeldPart, PartRange, PutOptions, StoreTraits } from "./store.ts";
 
 /** A lone surrogate has no UTF-8 form: it would be stored under another name than it was listed by. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -79,6 +79,10 @@ export function joined(parts: readonly HeldPart[]): {
   }
   return { sizeBytes, crc32c: crc };
 }
+
+/** Those that hold anything of the range. */
+export const within = <T extends HeldPart>(parts: readonly T[], only: PartRange | undefined): readonly T[] =>
+  only === undefined ? parts : parts.filter(({ first, last }) => first <= only.last && last >= only.first);
 
 export const matchesPin = (pin: VersionPin, head: Pick<ObjectHead, "version" | "etag">): boolean =>
   pin.version === undefined ? pin.etag === head.etag : pin.version === head.version;

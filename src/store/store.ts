@@ -86,6 +86,12 @@ export interface HeldPart {
   readonly tag: string;
 }
 
+/** Part numbers, both included. */
+export interface PartRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 export interface BegunUpload {
   readonly id: string;
   readonly begunMs: number;
@@ -113,8 +119,8 @@ export interface PartStore {
     body: ByteStream,
     options: Pick<PutOptions, "sizeBytes" | "crc32c" | "signal">,
   ): Promise<HeldPart>;
-  /** In ascending order, without overlap. undefined: there is no such upload. */
-  list(upload: PartUpload, signal: AbortSignal): Promise<readonly HeldPart[] | undefined>;
+  /** In ascending order, without overlap; of `only`, where given. undefined: there is no such upload. */
+  list(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<readonly HeldPart[] | undefined>;
   /** All or nothing, under its condition, and only as the bytes that `crc32c` says. The upload is gone afterwards. */
   complete(upload: PartUpload, options: CompleteOptions): Promise<PutReceipt>;
   /** Absence is success. */

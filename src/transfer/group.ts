@@ -33,7 +33,7 @@ export async function copyGroup(
   limits: GroupLimits,
 ): Promise<readonly HeldPart[] | undefined> {
   const task = taskOf(listed, crossing);
-  const held = await partsOf(task).list(uploadName(task, upload), task.signal);
+  const held = await heldOf(task, upload, group);
   if (!held) return undefined;
   const missing = new Set(holdingOf(upload, held, witnesses).missing);
   const wanted = partsIn(upload, group).filter((number) => missing.has(number));
@@ -49,6 +49,13 @@ export async function copyGroup(
     failpoint("big.part", listed.key);
   });
   return sent.sort((a, b) => a.first - b.first);
+}
+
+/** What the destination holds of a group; undefined: the upload is gone. */
+export async function heldOf(task: Task, upload: HugeUpload, group: number): Promise<readonly HeldPart[] | undefined> {
+  const numbers = partsIn(upload, group);
+  const only = { first: numbers[0] ?? 1, last: numbers.at(-1) ?? 1 };
+  return partsOf(task).list(uploadName(task, upload), task.signal, only);
 }
 
 async function copyPart(task: Task, upload: HugeUpload, number: number, random: () => number): Promise<HeldPart> {

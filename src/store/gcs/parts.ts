@@ -15,12 +15,13 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { SealiftError } from "../../core/error.ts";
-import type { ByteStream } from "../../core/object.ts";
-import { checkPut, checksum, cut, joined } from "../fit.ts";
+import type { ByteStream, KeyRange } from "../../core/object.ts";
+import { checkPut, checksum, cut, joined, within } from "../fit.ts";
 import type {
   BegunUpload,
   CompleteOptions,
   HeldPart,
+  PartRange,
   PartStore,
   PartUpload,
   PutOptions,
@@ -30,6 +31,7 @@ import type {
 import { composeObject, groupsOf, type Source, SOURCES_MAX } from "./compose.ts";
 import { absence } from "./fault.ts";
 import { listObjects } from "./listing.ts";
+import { readHead } from "./read.ts";
 import type { GcsHead } from "./resource.ts";
 import { generationOf, putObject, type Upload } from "./upload.ts";
 
@@ -81,9 +83,10 @@ export class GcsParts implements PartStore {
     return { first: number, last: number, sizeBytes, crc32c: receipt.crc32c, tag: version };
   }
 
-  async list(upload: PartUpload, signal: AbortSignal): Promise<readonly HeldPart[] | undefined> {
-    const { marker, sources } = await this.#look(upload, signal);
-    return marker && sources.map(withoutName);
+  async list(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<readonly HeldPart[] | undefined> {
+    if (!ID.test(upload.id)) return undefined;
+    const marker = await this.#marker(upload, signal);
+    return marker && within(await this.#sources(upload, signal, only), only).map(withoutName);
   }
 
   async complete(upload: PartUpload, { parts, sizeBytes, crc32c, condition, signal }: CompleteOptions) {
@@ -91,7 +94,7 @@ export class GcsParts implements PartStore {
     const whole = joined(parts);
     if (whole.sizeBytes !== sizeBytes) throw cut(key, whole.sizeBytes, sizeBytes);
     if (whole.crc32c !== crc32c) throw checksum(key, "the parts are not the object that was announced");
-    const { marker } = await this.#look(upload, signal);
+    const marker = ID.test(upload.id) ? await this.#marker(upload, signal) : undefined;
     if (!marker) throw noUpload(key);
     const named = parts.map((part) => ({ ...part, name: nameOf(upload, part.first, part.last) }));
     const sources = await this.#narrowed(upload, named, signal);
@@ -184,19 +187,22 @@ export class GcsParts implements PartStore {
     if (error !== undefined) throw error;
   }
 
-  async #heads(prefix: string, signal: AbortSignal): Promise<GcsHead[]> {
+  async #heads(prefix: string, signal: AbortSignal, range: KeyRange = {}): Promise<GcsHead[]> {
     const heads: GcsHead[] = [];
-    for await (const page of listObjects(this.#upload.api, prefix, {}, signal)) {
+    for await (const page of listObjects(this.#upload.api, prefix, range, signal)) {
       for (const { head } of page.objects)
         if (head?.version !== undefined) heads.push({ ...head, version: head.version });
     }
     return heads;
   }
 
-  async #look(upload: PartUpload, signal: AbortSignal) {
-    if (!ID.test(upload.id)) return { marker: undefined, sources: [] };
+  #marker(upload: PartUpload, signal: AbortSignal): Promise<GcsHead | undefined> {
+    return readHead(this.#upload.api, prefixOf(upload) + MARKER, undefined, signal);
+  }
+
+  async #sources(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<Source[]> {
     const prefix = prefixOf(upload);
-    const heads = await this.#heads(prefix, signal);
+    const heads = await this.#heads(prefix, signal, only && rangeOf(prefix, only));
     const sources: Source[] = [];
     let reached = 0;
     for (const part of heads.flatMap((head) => sourceOf(head, prefix)).sort(longestFirst)) {
@@ -204,8 +210,15 @@ export class GcsParts implements PartStore {
       sources.push(part);
       reached = part.last;
     }
-    return { marker: heads.find(({ key }) => key === prefix + MARKER), sources };
+    return sources;
   }
+}
+
+/** Names of parts of the range, and of what they may have been joined to: that begins at most two rounds before. */
+function rangeOf(prefix: string, { first, last }: PartRange): KeyRange {
+  const width = SOURCES_MAX ** 2;
+  const start = Math.floor((first - 1) / width) * width + 1;
+  return { after: prefix + digits(start), until: `${prefix}${digits(last)}~` };
 }
 
 function sourceOf({ key: name, sizeBytes, crc32c, version }: GcsHead, prefix: string): Source[] {

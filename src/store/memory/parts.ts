@@ -2,11 +2,12 @@
 import { crc32c as crcOf } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { ByteStream } from "../../core/object.ts";
-import { checksum, cut, joined } from "../fit.ts";
+import { checksum, cut, joined, within } from "../fit.ts";
 import type {
   BegunUpload,
   CompleteOptions,
   HeldPart,
+  PartRange,
   PartStore,
   PartUpload,
   PutOptions,
@@ -62,10 +63,10 @@ export class MemoryParts implements PartStore {
     return held(part);
   }
 
-  async list(upload: PartUpload, signal: AbortSignal): Promise<readonly HeldPart[] | undefined> {
+  async list(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<readonly HeldPart[] | undefined> {
     signal.throwIfAborted();
     const found = this.#find(upload);
-    return found && inOrder(found).map(held);
+    return found && within(inOrder(found).map(held), only);
   }
 
   async complete(upload: PartUpload, { parts, sizeBytes, crc32c, condition, signal }: CompleteOptions) {

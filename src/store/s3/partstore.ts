@@ -10,6 +10,7 @@ import type {
   BegunUpload,
   CompleteOptions,
   HeldPart,
+  PartRange,
   PartStore,
   PartUpload,
   PutOptions,
@@ -68,8 +69,8 @@ export class S3Parts implements PartStore {
     throw new SealiftError("INTERNAL", "a body without parts", { object: key });
   }
 
-  list(upload: PartUpload, signal: AbortSignal): Promise<readonly HeldPart[] | undefined> {
-    return listParts(this.#options, upload, signal);
+  list(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<readonly HeldPart[] | undefined> {
+    return listParts(this.#options, upload, signal, only);
   }
 
   async complete(upload: PartUpload, options: CompleteOptions): Promise<PutReceipt> {

@@ -2,7 +2,8 @@
 import { crc32cText, parseCrc32c } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import { childText, parseXml, type XmlElement } from "../../wire/xml.ts";
-import type { BegunUpload, HeldPart, PutOptions } from "../store.ts";
+import { within } from "../fit.ts";
+import type { BegunUpload, HeldPart, PartRange, PutOptions } from "../store.ts";
 import { type Bucket, proveArrival, refusedWrite, sendConditional } from "./condition.ts";
 import type { Connection, S3Request } from "./connection.ts";
 import { unquoted } from "./head.ts";
@@ -117,9 +118,10 @@ export async function listParts(
   { connection }: Bucket,
   { key, id }: UploadName,
   signal: AbortSignal,
-): Promise<HeldPart[] | undefined> {
+  only?: PartRange,
+): Promise<readonly HeldPart[] | undefined> {
   const parts: HeldPart[] = [];
-  let marker = "0";
+  let marker = String((only?.first ?? 1) - 1);
   for (let page = 0; page < PAGES_MAX; page++) {
     const query = { uploadId: id, "max-parts": "1000", "part-number-marker": marker };
     const response = await connection.send({ method: "GET", key, query, signal });
@@ -132,7 +134,8 @@ export async function listParts(
     if (root.name !== "ListPartsResult") throw strange(connection, key, `<${root.name}> to ListParts`);
     for (const row of root.children) if (row.name === "Part") parts.push(heldOf(connection, key, row));
     const truncated = childText(root, "IsTruncated");
-    if (truncated === "false") return ascending(connection, key, parts);
+    const enough = only !== undefined && (parts.at(-1)?.last ?? 0) >= only.last;
+    if (truncated === "false" || enough) return within(ascending(connection, key, parts), only);
     const next = childText(root, "NextPartNumberMarker") ?? "";
     if (truncated !== "true" || !(Number(next) > Number(marker))) {
       throw strange(connection, key, "a list of parts that neither ends nor goes on");

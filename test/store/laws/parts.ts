@@ -84,6 +84,15 @@ export const partLaws: readonly Law[] = [
       }
       const held = (await fan.parts.list(fan.upload, never)) ?? [];
       expect(held.map(({ first, last }) => [first, last])).toEqual([1, 2, 3, 4].map((n) => [n, n]));
+      for (const [first, last] of [
+        [1, 1],
+        [2, 3],
+        [4, 9],
+        [5, 5],
+      ] as const) {
+        const some = (await fan.parts.list(fan.upload, never, { first, last })) ?? [];
+        expect(some.map((part) => part.first)).toEqual([1, 2, 3, 4].filter((n) => n >= first && n <= last));
+      }
       const { head, crc32c: crc } = await complete(fan, await sendAll(fan));
       expect(crc).toBe(crc32c(fan.bytes));
       expect(head).toMatchObject({ key: fan.key, sizeBytes: fan.bytes.length });
@@ -237,6 +246,8 @@ export const partLaws: readonly Law[] = [
       const sent = await sendAll(fan);
       const crc = sent.reduce((sum, part) => combineCrc32c(sum, part.crc32c ?? 0, part.sizeBytes), 0);
       expect(crc).toBe(crc32c(fan.bytes));
+      const some = await fan.parts.list(fan.upload, never, { first: count - 1, last: count });
+      expect(some?.map(({ first }) => first)).toEqual([count - 1, count]);
       const { head } = await complete(fan, sent);
       expect([undefined, crc]).toContain(head.crc32c);
       expect((await read(bench, fan.key)).equals(fan.bytes)).toBe(true);
