@@ -105,7 +105,11 @@ async function begin(big: Big, turn: number): Promise<BigRecord | BigDoneRecord>
   const winner = await context.ledger.big.begin(mine, context.signal);
   failpoint("big.recorded", object.key);
   const task = taskOf(object, crossing);
-  if (winner.uploadId !== mine.uploadId) await partsOf(crossing).abort(uploadName(task, mine), context.signal);
+  if (winner.uploadId === mine.uploadId) return winner;
+  // What cannot be aborted now is when the object has its outcome.
+  await partsOf(crossing)
+    .abort(uploadName(task, mine), context.signal)
+    .catch(() => undefined);
   return winner;
 }
 

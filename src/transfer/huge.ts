@@ -11,6 +11,7 @@ import type { PartStore, PartUpload } from "../store/store.ts";
 import { decide, judge, load, type Task } from "./copy.ts";
 import { type Fixed, fixedOf, stillFixed } from "./fixed.ts";
 import { holdingOf, type Witnesses, wholeCrc32c } from "./holding.ts";
+import { inLanes } from "./page.ts";
 import { type PartPlan, planParts } from "./partplan.ts";
 import { pinOf, sourceAsListed } from "./pinned.ts";
 import { planObject } from "./plan.ts";
@@ -38,6 +39,9 @@ export type Finished =
   /** The upload cannot become the object any more: it has to be begun again. */
   | { readonly lost: SealiftError };
 
+/** Heads asked for at once. */
+const LOOKS = 16;
+
 const planOf = ({ sizeBytes }: { sizeBytes: number }, { shores, rules }: Crossing): PartPlan | undefined => {
   const { parts } = shores.destination;
   if (!parts || rules.hugeBytes === undefined || sizeBytes < rules.hugeBytes) return undefined;
@@ -52,15 +56,15 @@ export async function hugeAmong(objects: readonly ListedObject[], crossing: Cros
   const { shores, rules, signal } = crossing;
   const { attempts, delayMs } = rules;
   const huge = new Set<string>();
-  for (const object of objects) {
-    if (planOf(object, crossing) === undefined || !rules.filter(object)) continue;
+  const large = objects.filter((object) => planOf(object, crossing) !== undefined && rules.filter(object));
+  await inLanes(large, LOOKS, async (object) => {
     const tried = await retrying({ attempts, delayMs, signal, random: Math.random }, async () => {
       const head = await sourceAsListed(object, crossing);
       const start = await startOf(shores.source, head, shores.envelopes, signal);
       return planObject(head, start, shores, rules).move?.action;
     });
     if ("value" in tried && (tried.value === "rewrap" || tried.value === "carry")) huge.add(object.key);
-  }
+  });
   return huge;
 }
 
