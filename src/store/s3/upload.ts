@@ -127,7 +127,8 @@ export async function listParts(
     const response = await connection.send({ method: "GET", key, query, signal });
     if (response.status >= 300) {
       const refusal = await connection.refusal(response);
-      if (refusal.code === "NoSuchUpload") return undefined;
+      // Ceph has no other word for it; a missing bucket is another matter.
+      if (refusal.code === "NoSuchUpload" || refusal.code === "NoSuchKey") return undefined;
       throw connection.error(refusal, "GET", key);
     }
     const root = parseXml(await response.text());
@@ -162,12 +163,20 @@ function ascending(connection: Connection, key: string, parts: HeldPart[]): Held
   return parts;
 }
 
-/** Keys that only begin like this one are among the answers, and not on every server behind it. */
+/** What XML 1.0 cannot hold. */
+// oxlint-disable-next-line no-control-regex -- control characters are legal in S3 keys
+const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/;
+
+/**
+ * Keys that only begin like this one are among the answers, and not on every server behind it. An encoding is asked for where
+ * there is no other way: Ceph encodes without saying so, and `a%20b` would be taken for `a b`, or the other way about.
+ */
 export async function listUploads({ connection }: Bucket, key: string, signal: AbortSignal): Promise<BegunUpload[]> {
   const found: BegunUpload[] = [];
   let marker: Record<string, string> = {};
   for (let page = 0; page < PAGES_MAX; page++) {
-    const query = { uploads: "", prefix: key, "encoding-type": "url", "max-uploads": "1000", ...marker };
+    const encoding: Record<string, string> = UNPRINTABLE.test(key) ? { "encoding-type": "url" } : {};
+    const query = { uploads: "", prefix: key, "max-uploads": "1000", ...encoding, ...marker };
     const response = await connection.send({ method: "GET", query, signal });
     if (response.status >= 300) throw connection.error(await connection.refusal(response), "LIST", key);
     const root = parseXml(await response.text());

@@ -224,9 +224,9 @@ export const partLaws: readonly Law[] = [
     name: "uploads are found under exactly their key",
     run: async (bench) => {
       const before = Date.now();
-      const near = await begin(bench, "ä key/+ %2F&<x>", 1);
+      const near = await begin(bench, "ä key/+ %20%2F&<x>", 1);
       const longer = await begin(bench, "ä key/+ %2F&<x>.longer", 1);
-      const second = await begin(bench, "ä key/+ %2F&<x>", 1);
+      const second = await begin(bench, "ä key/+ %20%2F&<x>", 1);
       const found = await near.parts.uploads(near.key, never);
       expect(found.map(({ id }) => id).sort()).toEqual([near.upload.id, second.upload.id].sort());
       for (const { begunMs } of found) expect(Math.abs(begunMs - before)).toBeLessThan(10 * 60_000);
