@@ -16,6 +16,12 @@ local function sums(key, field)
   local held = redis.call('HGET', key, field)
   return not held or (whole(held, 20) and math.abs(tonumber(held)) < SUM_MAX)
 end
+local function behindNames(at)
+  if not whole(ARGV[at], 4) then return nil end
+  local names = tonumber(ARGV[at])
+  if names < 0 or at + names > #ARGV then return nil end
+  return at + names + 1
+end
 local function refused(key, from)
   if #ARGV - from + 1 > 2 * PAIRS_MAX or (#ARGV - from + 1) % 2 ~= 0 then return -3 end
   for i = from, #ARGV, 2 do
@@ -60,11 +66,16 @@ redis.call('HINCRBY', KEYS[3], 'pages', 1)
 return 1
 `;
 
+/** Nothing is open any more: no shard, no page of a retry, no huge object. */
+const ALL_DONE = (open: number, retry: number, big: number): string =>
+  `redis.call('SCARD', KEYS[${open}]) == 0 and redis.call('SCARD', KEYS[${retry}]) == 0 and redis.call('SCARD', KEYS[${big}]) == 0`;
+
 /**
  * A page of epoch 0 has its outcome in the ledger: count it, once, whoever asks and however often. The watermark is the number
- * up to which every page is done; pages done above it wait in a set, so memory is O(window).
- * KEYS ready, shard, outOfOrder, totals, open. ARGV sid, seq, then pairs of field and amount.
- * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
+ * up to which every page is done; pages done above it wait in a set, so memory is O(window). Its huge objects are open from the
+ * same moment on.
+ * KEYS ready, shard, outOfOrder, totals, open, retry, big. ARGV sid, seq, number of huge objects, each of them, then pairs of field
+ * and amount. Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
  */
 export const COMMIT = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
@@ -74,39 +85,45 @@ if not (whole(st[1], 15) and whole(st[2], 15) and (not st[3] or whole(st[3], 15)
 local wm, seq = tonumber(st[1]), tonumber(ARGV[2])
 if seq >= tonumber(st[2]) then return -2 end
 if seq <= wm or redis.call('SISMEMBER', KEYS[3], seq) == 1 then return 0 end
-local refusal = refused(KEYS[4], 3)
+local from = behindNames(3)
+if not from then return -3 end
+local refusal = refused(KEYS[4], from)
 if refusal then return refusal end
 if not sums(KEYS[4], 'committed') then return lost() end
-redis.call('SCARD', KEYS[5])
+for at = 5, 7 do redis.call('SCARD', KEYS[at]) end
 redis.call('SADD', KEYS[3], seq)
 while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
 redis.call('HSET', KEYS[2], 'wm', wm)
 redis.call('HINCRBY', KEYS[4], 'committed', 1)
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
+for i = 4, from - 1 do redis.call('SADD', KEYS[7], ARGV[i]) end
+for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
 if st[3] and wm == tonumber(st[3]) then
   redis.call('SREM', KEYS[5], ARGV[1])
-  if redis.call('SCARD', KEYS[5]) == 0 then return 2 end
+  if ${ALL_DONE(5, 6, 7)} then return 2 end
 end
 return 1
 `;
 
 /**
  * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
- * KEYS ready, retry, totals, open. ARGV member, then pairs of field and amount.
+ * KEYS ready, retry, totals, open, big. ARGV member, number of huge objects, each of them, then pairs of field and amount.
  */
 export const COMMIT_RETRY = `${LOOK}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if not ARGV[1] then return -3 end
-local refusal = refused(KEYS[3], 2)
+local from = behindNames(2)
+if not from then return -3 end
+local refusal = refused(KEYS[3], from)
 if refusal then return refusal end
-redis.call('SCARD', KEYS[4])
+for at = 4, 5 do redis.call('SCARD', KEYS[at]) end
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end
+for i = 3, from - 1 do redis.call('SADD', KEYS[5], ARGV[i]) end
+for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+if ${ALL_DONE(4, 2, 5)} then return 2 end
 return 1
 `;
 
-/** A rebuild's lock goes on, or (0) ends, where it is still one's own. KEYS lock. ARGV token, milliseconds. */
+/** A lock goes on, or (0) ends, where it is still one's own. KEYS lock. ARGV token, milliseconds. */
 export const RENEW = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
@@ -134,5 +151,22 @@ for _, field in ipairs({ 'opts', 'progress', 'parent' }) do
 end
 if redis.call('HGET', KEYS[1], 'data') == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'data', ARGV[1])
+return 1
+`;
+
+/**
+ * A huge object has its outcome in the ledger: membership of the set of open ones is what makes it count once.
+ * KEYS ready, big, totals, open, retry, parts. ARGV name, then pairs of field and amount.
+ */
+export const COMMIT_BIG = `${LOOK}
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if not ARGV[1] then return -3 end
+local refusal = refused(KEYS[3], 2)
+if refusal then return refusal end
+for at = 4, 5 do redis.call('SCARD', KEYS[at]) end
+redis.call('HDEL', KEYS[6], ARGV[1])
+if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+if ${ALL_DONE(4, 5, 2)} then return 2 end
 return 1
 `;

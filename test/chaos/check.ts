@@ -29,7 +29,7 @@ export async function toldByLedger({ ledger, mid }: World): Promise<Map<string, 
     for (let seq = 1; seq <= pages; seq++) {
       const page = await ledger.page(mid, sid, seq, signal);
       if (!page) throw new Error(`page ${seq} of ${sid} is missing`);
-      const done = await ledger.latestDone(mid, sid, seq, epoch, signal);
+      const done = (await ledger.outcome(mid, sid, seq, epoch, signal))?.done;
       page.objects.forEach((object, index) => {
         if (told.has(object.key)) throw new Error(`${object.key} is on two pages`);
         told.set(object.key, { object, ...outcomeAt(done, object.key, index) });

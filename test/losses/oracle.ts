@@ -52,7 +52,8 @@ export async function readLedger({ ledger }: LossWorld, mid: string, found: stri
     for (let seq = 1; ; seq++) {
       const page = await ledger.page(mid, sid, seq, signal);
       if (!page) break;
-      const done = await ledger.latestDone(mid, sid, seq, await ledger.epoch(mid, signal), signal);
+      const outcome = await ledger.outcome(mid, sid, seq, await ledger.epoch(mid, signal), signal);
+      const done = outcome?.done;
       const codes = new Map(done?.problems.map(({ key, code }) => [key, code]));
       page.objects.forEach(({ key }, index) => {
         if (told.has(key)) found.push(`${key}: listed twice`);

@@ -37,6 +37,8 @@ export interface WorldOptions {
   readonly pageObjects?: number;
   readonly options?: object;
   readonly retry?: object;
+  /** In place of the pocket GCS. */
+  readonly destination?: object;
 }
 
 interface Seeded {
@@ -215,13 +217,14 @@ export class World {
   }
 }
 
-function jobOf(directory: string, gcsUrl: string, { pageObjects = 10, options = {}, retry = {} }: WorldOptions): Job {
+function jobOf(directory: string, gcsUrl: string, wanted: WorldOptions): Job {
+  const { pageObjects = 10, options = {}, retry = {}, destination } = wanted;
   const job = {
     apiVersion: "sealift/v1",
     kind: "Migration",
     name: "world",
     source: { url: `file://${join(directory, "near")}` },
-    destination: { url: "gs://far", endpoint: gcsUrl, anonymous: true },
+    destination: destination ?? { url: "gs://far", endpoint: gcsUrl, anonymous: true },
     keys: { wrapWith: NEW, allow: [OLD], localDirectory: join(directory, "keys") },
     options: { pageObjects, transfers: 4, ...options },
     retry: { attempts: 2, delayMs: 10, ...retry },
