@@ -131,6 +131,12 @@ describe("in the place of an object that is sealed afresh", () => {
   });
 });
 
+it("what we wrote for an earlier object of this name is not this one's, though it is as long", async () => {
+  await copy(await harbour.plain("a", TEXT), false);
+  const listed = await harbour.plain("a", Buffer.alloc(TEXT.length, 1));
+  expect((await errorOf(copy(listed, false))).code).toBe("CONFLICT");
+});
+
 describe("puts", () => {
   it("create only: what is planted between our look and our put stays, and is judged", async () => {
     const listed = await harbour.sealed("a", TEXT);
