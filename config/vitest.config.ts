@@ -10,7 +10,8 @@ export default defineConfig({
     exclude: process.env["SEALIFT_SUITE"] ? [] : ["test/real/**", "test/losses/**", "test/bench/**", "node_modules/**"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Where most of the time is spent waiting for worker processes, more files run at once.
+    maxWorkers: process.env["SEALIFT_SUITE"] === "losses" ? 4 : 2,
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
   },
 });

@@ -137,7 +137,8 @@ async function serve(
   await work(unheard(incoming));
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Nobody waits for a delay that outlives its server. */
+const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms).unref());
 
 async function refuseWith(
   { status, headers = {}, body = "", afterBytes }: NonNullable<Fault["answer"]>,

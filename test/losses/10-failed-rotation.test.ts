@@ -3,7 +3,7 @@ import type { Fault } from "../../src/pocket/http.ts";
 import { REMOVED_FIRST } from "./guards.ts";
 import { lossClass, type Scenario } from "./losses.ts";
 import { findings, halfway } from "./oracle.ts";
-import { inWorld } from "./world.ts";
+import { IMPATIENT, inWorld } from "./world.ts";
 
 interface Round {
   readonly name: string;
@@ -72,8 +72,8 @@ const rounds: Scenario = (build) =>
   inWorld({ build, options: { verify: "full", overwrite: true } }, async (world) => {
     for (const key of ["new", "replaced"]) await world.place(key);
     await world.stand("replaced");
-    world.work("list");
-    world.work("copy");
+    world.work("list", 1, IMPATIENT);
+    world.work("copy", 1, IMPATIENT);
     const found: string[] = [];
     for (const { name, cloud, fault, code, written } of ROUNDS) {
       world.clouds[cloud].faults.add(fault);

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openKms, openStore } from "../../src/compose.ts";
 import { parseJob } from "../../src/config/job.ts";
+import { crc32c, crc32cText } from "../../src/core/crc32c.ts";
 import type { Job } from "../../src/core/job.ts";
 import { DataKey, keyScheme, keyUri } from "../../src/core/key.ts";
 import type { Kms } from "../../src/kms/kms.ts";
@@ -28,6 +29,10 @@ import { encodeKeyPath, sha256Hex, signRequest } from "../../src/wire/sigv4.ts";
 import { signal, World, type WorldParts } from "../pipeline/world.ts";
 
 const REGION = "us-east-1";
+/** Silence after which a page is given to another worker: long enough for a busy machine not to do it by mistake. */
+const STALL_MS = "15000";
+/** For scenarios that kill workers, or give several migrations to the same ones. */
+export const IMPATIENT = { env: { SEALIFT_STALL: "2000" } };
 
 export interface LossOptions {
   /** The build whose workers do the work; absent: the program as it is. */
@@ -57,6 +62,8 @@ export interface Placing {
   readonly writer?: Writer | null;
   readonly context?: ReadonlyMap<string, string>;
   readonly metadata?: ReadonlyMap<string, string>;
+  /** Its CRC32C is stored with it, as newer clients do. */
+  readonly checksum?: boolean;
   /** More of the request's headers. */
   readonly headers?: Readonly<Record<string, string>>;
   /** The AWS key that the application uses; absent: the one that the job allows. */
@@ -132,7 +139,8 @@ export class LossWorld extends World {
     const metadata = new Map([...own, ...(sealed?.metadata ?? [])]);
     if (this.source.traits.scheme === "gs") await this.#putGcs(key, placed.body, metadata, placing.headers);
     else {
-      const headers = { ...attributeHeaders(key, { metadata }), ...placing.headers };
+      const sum = placing.checksum ? { "x-amz-checksum-crc32c": crc32cText(crc32c(placed.body)) } : {};
+      const headers = { ...attributeHeaders(key, { metadata }), ...sum, ...placing.headers };
       await this.putS3("near", key, placed.body, headers, placing.now);
     }
     this.placed.set(key, placed);
@@ -183,7 +191,8 @@ export class LossWorld extends World {
     count = 1,
     more: { readonly build?: URL; readonly env?: NodeJS.ProcessEnv } = {},
   ) {
-    return super.work(kind, count, { ...(this.#build ? { build: this.#build } : {}), ...more });
+    const env = { SEALIFT_STALL: STALL_MS, ...more.env };
+    return super.work(kind, count, { ...(this.#build ? { build: this.#build } : {}), ...more, env });
   }
 
   /** From beginning to end, with one worker of each kind. */
