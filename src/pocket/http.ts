@@ -128,9 +128,10 @@ async function serve(
     await pause(fault.lateMs);
     return work(unheard(incoming));
   }
-  if (fault?.change) changeAnswer(response, fault.change);
   if (fault?.cutBodyAt !== undefined) cutAfter(response, fault.cutBodyAt);
   if (fault?.loseAnswer) loseAnswer(response);
+  // What is changed goes out as the others let it.
+  if (fault?.change) changeAnswer(response, fault.change);
   await work(response);
   if (fault?.againMs === undefined) return;
   await pause(fault.againMs);

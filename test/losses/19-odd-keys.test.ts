@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { lossClass, type Scenario } from "./losses.ts";
 import { type Expectations, findings } from "./oracle.ts";
-import { aboutNear } from "./requests.ts";
+import { getNear } from "./requests.ts";
 import { inWorld, type LossWorld } from "./world.ts";
 
 const ODD = [
@@ -49,7 +49,7 @@ const toS3: Scenario = (build) =>
   });
 
 const toGcs: Scenario = (build) =>
-  inWorld({ build }, async (world) => {
+  inWorld({ build, options: { fallback: "copy" } }, async (world) => {
     await placeAll(world, [...ODD, ...LINES, ".."]);
     await world.place("vast", { writer: null });
     const vast = { "content-length": TOO_LARGE_BYTES };
@@ -62,8 +62,10 @@ const toGcs: Scenario = (build) =>
       times,
     });
     world.clouds.s3.faults.add({
-      match: aboutNear("vast"),
+      match: getNear("vast"),
       change: (answer) => ({ ...answer, headers: { ...answer.headers, ...vast } }),
+      // Whoever reads it all the same does not wait for what never comes.
+      cutBodyAt: 100,
       times,
     });
     const unfit = { outcome: "refused", code: "NAME_UNFIT" } as const;

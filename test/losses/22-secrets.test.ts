@@ -159,7 +159,7 @@ lossClass(22, "secrets in arguments, logs, Redis or the ledger", [
               'const { secret } = await import("../config.js"); const data = JSON.parse(JSON.stringify(job), (_, value) => typeof value === "string" && value.startsWith("file:/") && !value.startsWith("file://") ? secret(value) : value);',
           },
         ],
-        reports: /^the secret of the credentials is in \/ledger\/.*plan\.json$/m,
+        reports: /^the secret of the credentials is in \/ledger\/.*plan\.json/m,
       },
     ],
   },
