@@ -14,7 +14,7 @@ const rows = readFileSync(new URL("docs/guarantees.md", root), "utf8")
       : [{ number: Number(number), test: test ?? "", without: without?.split(" · ") ?? [] }];
   });
 const folder = new URL("test/losses/", root);
-const files = readdirSync(folder).filter((name) => name.endsWith(".test.ts"));
+const files = readdirSync(folder).filter((name) => /^\d\d-.*\.test\.ts$/.test(name));
 
 describe("the table of losses", () => {
   it("has a row for each class, and each row a test of its number", () => {
