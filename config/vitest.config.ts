@@ -11,6 +11,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Where most of the time is spent waiting for worker processes, more files run at once.
+    isolate: process.env["SEALIFT_SUITE"] !== "losses",
     maxWorkers: process.env["SEALIFT_SUITE"] === "losses" ? 4 : 2,
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
   },

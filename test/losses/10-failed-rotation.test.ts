@@ -72,13 +72,12 @@ const rounds: Scenario = (build) =>
   inWorld({ build, options: { verify: "full", overwrite: true } }, async (world) => {
     for (const key of ["new", "replaced"]) await world.place(key);
     await world.stand("replaced");
-    world.work("list", 1, IMPATIENT);
-    world.work("copy", 1, IMPATIENT);
+    await world.workTogether(IMPATIENT);
     const found: string[] = [];
     for (const { name, cloud, fault, code, written } of ROUNDS) {
       world.clouds[cloud].faults.add(fault);
       const mid = await world.start();
-      await world.settled(mid, 30_000);
+      await world.settled(mid);
       const failed = code && ({ outcome: "failed", code, ...(written ? { leavesSomething: true } : {}) } as const);
       const told = await findings(world, mid, failed ? { new: failed, replaced: failed } : {});
       const half = written ? await halfway(world) : [];

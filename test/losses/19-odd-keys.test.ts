@@ -41,11 +41,7 @@ async function placeAll(world: LossWorld, keys: readonly string[]): Promise<void
 const toS3: Scenario = (build) =>
   inWorld({ build, far: "s3", s3: { rowsMax: 7 } }, async (world) => {
     await placeAll(world, [...ODD, ...LINES]);
-    const mid = await world.start();
-    world.work("list");
-    world.work("copy");
-    await world.settled(mid, build === undefined ? 60_000 : 15_000);
-    return findings(world, mid);
+    return findings(world, await world.migrate(({ trouble }) => build !== undefined && trouble !== undefined));
   });
 
 const toGcs: Scenario = (build) =>

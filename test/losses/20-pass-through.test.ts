@@ -29,8 +29,7 @@ const noAnswer: Scenario = (build) =>
   inWorld({ build, retry: { attempts: 1 } }, async (world) => {
     await world.place("sealed");
     await world.place("bare", { writer: null });
-    world.work("list", 1, IMPATIENT);
-    world.work("copy", 1, IMPATIENT);
+    await world.workTogether(IMPATIENT);
     const found: string[] = [];
     const round = async (name: string, cloud: "awsKms" | "gcpKms", fault: Fault, expected: Expectations) => {
       world.clouds[cloud].faults.add({ ...fault, times: Number.POSITIVE_INFINITY });
