@@ -110,13 +110,14 @@ export class World {
     this.gcs.faults.add({ match: ({ method }) => method === "POST", times: Number.POSITIVE_INFINITY, delayMs });
   }
 
-  /** `build`: another build of the program, as a URL of its folder; `env`: more of its environment. */
+  /** `build`: another build of the program, as a URL of its folder; `entry`: of the process; `env`: more of its environment. */
   work(
     kind: "list" | "copy",
     count = 1,
-    more: { readonly build?: URL; readonly env?: NodeJS.ProcessEnv } = {},
+    more: { readonly build?: URL; readonly entry?: string; readonly env?: NodeJS.ProcessEnv } = {},
   ): ChildProcess[] {
-    const entry = new URL(`workers/${kind}.js`, more.build ?? new URL("../../dist/", import.meta.url)).pathname;
+    const build = more.build ?? new URL("../../dist/", import.meta.url);
+    const entry = more.entry ?? new URL(`workers/${kind}.js`, build).pathname;
     const env = {
       ...process.env,
       SEALIFT_LEDGER: `file://${join(this.directory, "ledger")}`,
