@@ -1,9 +1,8 @@
 /** The run as a section of docs/benchmarks.md. */
-import { cpus } from "node:os";
 import { mib, PROCESS_BYTES_MAX, REDIS_BYTES_MAX } from "./bounds.ts";
 import type { Run } from "./simulate.ts";
 
-export const HEADING = "A simulated migration of 100 million objects";
+export const HEADING = "A simulated migration: memory over time";
 
 const count = (n: number): string => n.toLocaleString("en-US");
 const whole = (bytes: number): string => mib(bytes).replace(/\.0 /, " ");
@@ -16,7 +15,7 @@ export function sectionOf(run: Run): string {
     `${count(objects)} objects on synthetic shores (the source computes its objects from their number, the destination reads what it`,
     `is sent and forgets it); everything else is real: Redis as sealift starts it, BullMQ, worker processes, keys and envelopes (one`,
     `object in ${run.sealedEvery} is sealed and rewrapped, the others are carried), the ledger on disk and its audit. Written by`,
-    `\`npm run bench:scale -- --objects ${shortCount(objects)}\` on ${run.at.slice(0, 10)}, ${cpus().length} processors.`,
+    `\`npm run bench:scale -- --objects ${shortCount(objects)}\`.`,
     "",
     "![memory over time](scale.svg)",
     "",
