@@ -130,9 +130,9 @@ export async function openClouds(directory: string, { to, cloudLedger }: CloudOp
   };
 }
 
-/** Asked with the official client; Cloud Storage lists no sessions, and composes of objects, which a listing shows. */
+/** Asked with the official client (which writes into the credentials that it is given); Cloud Storage lists no sessions, and composes of objects, which a listing shows. */
 async function uploadsIn(endpoint: string): Promise<number> {
-  const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials: CREDENTIALS });
+  const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials: { ...CREDENTIALS } });
   try {
     return (await client.send(new ListMultipartUploadsCommand({ Bucket: DESTINATION }))).Uploads?.length ?? 0;
   } finally {
