@@ -123,9 +123,9 @@ export class Window {
       return await answer;
     } catch (error) {
       if (!(error instanceof Error) || error.name !== "ReplyError") throw error;
-      // BullMQ and Redis have troubles of their own (full, loading, read-only), which say nothing of the window.
-      if (/WRONGTYPE/.test(error.message)) await this.lose();
-      throw new SealiftError("STATE_LOST", `the window of ${this.mid}: ${error.message.slice(0, 200)}`);
+      if (/WRONGTYPE/.test(error.message)) return this.#edited("a key of a type");
+      // Redis has troubles of its own (full, loading, read-only), which say nothing of the window and pass.
+      throw new SealiftError("PROVIDER_ERROR", `Redis: ${error.message.slice(0, 200)}`, { cause: error });
     }
   }
 
