@@ -46,7 +46,11 @@ export class Window {
 
   /** undefined: the window is lost. */
   async meta(): Promise<{ state: RunState; epoch: number; trouble: string | undefined } | undefined> {
-    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta));
+    // Edited is lost, and the next sweep rebuilds what is lost: an error here would keep it from ever looking.
+    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta)).catch((error: unknown) => {
+      if (error instanceof SealiftError && error.code === "STATE_LOST") return {} as Record<string, string>;
+      throw error;
+    });
     const [state, epoch] = [STATES.find((one) => one === meta["state"]), wholeOf(meta["epoch"] ?? "0")];
     if (state === undefined || epoch === undefined || epoch < 0 || !(await this.isReady())) return undefined;
     return {

@@ -15,11 +15,14 @@ import { noTotals } from "../../src/ledger/rebuild.ts";
 import { isNewer } from "../../src/pipeline/job.ts";
 import { of } from "../../src/pipeline/keys.ts";
 import { type PrivateRedis, startPrivateRedis } from "../../src/pipeline/private.ts";
+import { rebuild } from "../../src/pipeline/rebuild.ts";
 import { connectRedis } from "../../src/pipeline/redis.ts";
 import { COMMIT, COMMIT_RETRY, EMIT } from "../../src/pipeline/scripts.ts";
 import { Window } from "../../src/pipeline/window.ts";
 import { readSidecar } from "../../src/store/file/sidecar.ts";
 import { doneOf, emptyLedger, MID, object, planOf, signal, writePages } from "../ledger/story.ts";
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 const codeOf = async (act: () => unknown): Promise<string> => {
   try {
@@ -298,8 +301,20 @@ describe("a window in Redis", () => {
     ["totals while a page is emitted", KEYS.totals, (one) => one.emit("s0001", 3, "c", false, 1, 1)],
   ])("%s of another type is given up, for the next sweep to rebuild", async (_, key, act) => {
     await redis.set(key, "text");
-    expect(await codeOf(() => act(window))).toBe("STATE_LOST");
+    if (key === KEYS.meta) expect(await act(window)).toBeUndefined();
+    else expect(await codeOf(() => act(window))).toBe("STATE_LOST");
     expect(await window.isReady()).toBe(false);
+    expect(await window.meta()).toBeUndefined();
+    const { ledger } = await emptyLedger();
+    await ledger.putRetry(MID, { v: 1, epoch: 1, pages: [["s0001", 1]], at: "" }, signal);
+    expect(await rebuild({ redis, ledger, log: silent, signal }, MID)).toBe(true);
+    expect(await window.meta()).toMatchObject({ state: "running", epoch: 1 });
+    expect(await window.shard("s0001")).toMatchObject({ next: 1, watermark: 0 });
+    expect([(await window.totals()).pages, await window.openShards(), await window.retryLeft(1)]).toEqual([
+      0,
+      ["s0001"],
+      1,
+    ]);
   });
 
   it("a page that nobody retries and a sum that is none are given up too", async () => {
