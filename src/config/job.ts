@@ -61,8 +61,10 @@ function readYaml(text: string, refuse: (why: string, cause?: unknown) => Sealif
     }
     visit(document, {
       Pair: (_, pair) => {
+        // Lists and maps as names of fields mean nothing here, and nested ones take minutes to be spelled as text.
+        if (!isScalar(pair.key)) throw refuse("a field is named by something that is not a text");
         // JavaScript objects cannot hold this name safely: the shape would drop it, and a demanded pair with it.
-        if (isScalar(pair.key) && pair.key.value === "__proto__") throw refuse('unknown field "__proto__"; remove it');
+        if (pair.key.value === "__proto__") throw refuse('unknown field "__proto__"; remove it');
       },
     });
     return document.toJS({ maxAliasCount: ALIASES_MAX });

@@ -5,11 +5,12 @@
  * was edited by somebody, is given up at once and answers -1.
  */
 
-/** Fifteen digits are exact in Lua. Sums are Redis's own 64 bits and stay far below their end. */
+/** Numbers as HINCRBY reads them, without leading zeros. Fifteen digits are exact in Lua. Sums are Redis's own 64 bits and stay far below their end. */
 const LOOK = `
 local SUM_MAX, PAIRS_MAX = 4e18, 4096
 local function whole(text, digits)
-  return type(text) == 'string' and #text <= digits and string.find(text, '^%-?%d+$') ~= nil
+  if type(text) ~= 'string' or #text > digits then return false end
+  return text == '0' or string.find(text, '^%-?[1-9]%d*$') ~= nil
 end
 local function lost() redis.call('DEL', KEYS[1]); return -1 end
 local function sums(key, field)

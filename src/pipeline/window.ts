@@ -64,7 +64,11 @@ export class Window {
 
   /** undefined: the window is lost. */
   async meta(): Promise<{ state: RunState; epoch: number; trouble: string | undefined } | undefined> {
-    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta));
+    // Edited is lost, and the next sweep rebuilds what is lost: an error here would keep it from ever looking.
+    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta)).catch((error: unknown) => {
+      if (error instanceof SealiftError && error.code === "STATE_LOST") return {} as Record<string, string>;
+      throw error;
+    });
     const [state, epoch] = [STATES.find((one) => one === meta["state"]), wholeOf(meta["epoch"] ?? "0")];
     if (state === undefined || epoch === undefined || epoch < 0 || !(await this.isReady())) return undefined;
     return {
@@ -150,9 +154,9 @@ export class Window {
       return await answer;
     } catch (error) {
       if (!(error instanceof Error) || error.name !== "ReplyError") throw error;
-      // BullMQ and Redis have troubles of their own (full, loading, read-only), which say nothing of the window.
-      if (/WRONGTYPE/.test(error.message)) await this.lose();
-      throw new SealiftError("STATE_LOST", `the window of ${this.mid}: ${error.message.slice(0, 200)}`);
+      if (/WRONGTYPE/.test(error.message)) return this.#edited("a key of a type");
+      // Redis has troubles of its own (full, loading, read-only), which say nothing of the window and pass.
+      throw new SealiftError("PROVIDER_ERROR", `Redis: ${error.message.slice(0, 200)}`, { cause: error });
     }
   }
 
