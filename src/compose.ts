@@ -10,12 +10,15 @@ import { Budget } from "./core/budget.ts";
 import { SealiftError } from "./core/error.ts";
 import type { CredentialReferences, Job, KmsAccess, Shore } from "./core/job.ts";
 import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
+import { type Ceiling, OwnCeiling } from "./core/pace.ts";
 import type { Envelope } from "./envelope/envelope.ts";
 import { plain } from "./envelope/plain.ts";
 import { s3ecV2 } from "./envelope/s3ec/v2.ts";
 import { s3ecV3 } from "./envelope/s3ec/v3.ts";
 import type { Kms } from "./kms/kms.ts";
+import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
+import { RewrappedKeys } from "./transfer/rewrapped.ts";
 import type { Shores } from "./transfer/shores.ts";
 
 /** Bytes of bodies that a process may hold in memory, whatever the number of objects in flight. */
@@ -26,11 +29,17 @@ export interface Budgets {
   readonly buffer: Budget;
   /** Sockets to one store or key service. */
   readonly connections?: number | undefined;
+  /** How the key services of a job are asked; absent: as fast as calls are made. */
+  readonly pace?: { readonly limiters: Limiters; readonly ceiling: Ceiling } | undefined;
 }
 
 let shared: Budgets | undefined;
-/** One allowance a process: two migrations in one worker do not get twice the memory. */
-export const processBudgets = (): Budgets => (shared ??= { buffer: new Budget(BUFFERED_BYTES_MAX) });
+const limiters = new Limiters();
+/** One allowance a process: two migrations in one worker do not get twice the memory, nor twice the rate. */
+export const processBudgets = (): Budgets =>
+  (shared ??= { buffer: new Budget(BUFFERED_BYTES_MAX), pace: { limiters, ceiling: new OwnCeiling() } });
+/** How this process asks key services. */
+export const processPaces = () => limiters.paces;
 
 export interface OpenedStore {
   readonly store: ObjectStore;
@@ -55,9 +64,9 @@ export async function openShores(job: Job, budgets: Budgets = processBudgets()):
     keep(destination.store);
     const sourceKms: Kms[] = [];
     for (const scheme of sourceSchemes(job))
-      sourceKms.push(keep(await openKms(scheme, sourceAccess(job, scheme), budgets)));
+      sourceKms.push(keep(await openPacedKms(scheme, sourceAccess(job, scheme), budgets)));
     const wrapWith = keyScheme(keyUri(job.keys.wrapWith));
-    const destinationKms = [keep(await openKms(wrapWith, destinationAccess(job), budgets))];
+    const destinationKms = [keep(await openPacedKms(wrapWith, destinationAccess(job), budgets))];
     return {
       source: source.store,
       destination: destination.store,
@@ -65,6 +74,7 @@ export async function openShores(job: Job, budgets: Budgets = processBudgets()):
       destinationPrefix: destination.prefix,
       sourceKms,
       destinationKms,
+      rewrapped: new RewrappedKeys(),
       envelopes: ENVELOPES,
       close,
     };
@@ -118,6 +128,19 @@ export interface KmsSettings {
   readonly localDirectory?: string | undefined;
 }
 
+interface PacedKmsSettings extends KmsSettings {
+  /** The keys that calls are most likely about: whose ration is used where a call names none. */
+  readonly keys: readonly KeyUri[];
+  readonly perSecond: number | undefined;
+}
+
+async function openPacedKms(scheme: KeyScheme, settings: PacedKmsSettings, budgets: Budgets): Promise<Kms> {
+  const kms = await openKms(scheme, settings, budgets);
+  const { only, keys, perSecond, access } = settings;
+  const home = sharedResource(keys) ?? `${scheme}/default/${access.region ?? "default"}`;
+  return budgets.pace === undefined ? kms : limitKms(kms, { ...budgets.pace, only, perSecond, home });
+}
+
 export async function openKms(
   scheme: KeyScheme,
   settings: KmsSettings,
@@ -150,28 +173,30 @@ export async function openKms(
 }
 
 /**
- * Which key services the source's envelopes may name: those of keys.allow, or else the provider's own and, where there are
- * local keys, those. Opening one asks for its credentials, so none is opened on the off chance.
+ * Which key services the source's envelopes may name: those of keys.allow, or else the provider's own where keys.account says
+ * whose keys, and local keys where there are some. Opening one asks for its credentials, so none is opened on the off chance.
  */
 export function sourceSchemes(job: Job): readonly KeyScheme[] {
   const allowed = new Set(job.keys.allow.map((text) => keyScheme(keyUri(text))));
   if (allowed.size > 0) return [...allowed];
   const local: readonly KeyScheme[] = job.keys.localDirectory === undefined ? [] : ["local"];
   const { scheme } = parseStoreUrl(job.source.url);
-  return scheme === "file" ? local : [ownScheme(scheme), ...local];
+  return scheme === "file" || job.keys.account === undefined ? local : [ownScheme(scheme), ...local];
 }
 
 const ownScheme = (scheme: "s3" | "gs"): KeyScheme => (scheme === "s3" ? "aws-kms" : "gcp-kms");
 
-function sourceAccess(job: Job, scheme: KeyScheme): KmsSettings {
-  const allowed = job.keys.allow.map(keyUri).filter((uri) => keyScheme(uri) === scheme);
-  const { localDirectory } = job.keys;
-  return { access: kmsAccess(job.source, scheme), only: allowed.length === 1 ? allowed[0] : undefined, localDirectory };
+function sourceAccess(job: Job, scheme: KeyScheme): PacedKmsSettings {
+  const keys = job.keys.allow.map(keyUri).filter((uri) => keyScheme(uri) === scheme);
+  const { localDirectory, sourceRequestsPerSecond: perSecond } = job.keys;
+  const only = keys.length === 1 ? keys[0] : undefined;
+  return { access: kmsAccess(job.source, scheme), only, localDirectory, keys, perSecond };
 }
 
-function destinationAccess(job: Job): KmsSettings {
-  const scheme = keyScheme(keyUri(job.keys.wrapWith));
-  return { access: kmsAccess(job.destination, scheme), localDirectory: job.keys.localDirectory };
+function destinationAccess(job: Job): PacedKmsSettings {
+  const wrapWith = keyUri(job.keys.wrapWith);
+  const { localDirectory, destinationRequestsPerSecond: perSecond } = job.keys;
+  return { access: kmsAccess(job.destination, keyScheme(wrapWith)), localDirectory, keys: [wrapWith], perSecond };
 }
 
 /**

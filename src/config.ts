@@ -16,6 +16,8 @@ export interface Environment {
   readonly stateDirectory: string;
   /** SEALIFT_LEDGER. */
   readonly ledgerUrl?: string | undefined;
+  /** PATH: where redis-server is looked for. */
+  readonly searchPath?: string | undefined;
   /** https://no-color.org: any value but the empty one. */
   readonly noColor: boolean;
   /** The default of a flag: `--log-format` is SEALIFT_LOG_FORMAT. Empty counts as absent. */
@@ -26,10 +28,16 @@ export const flagVariable = (name: string): string => `SEALIFT_${name.replaceAll
 
 export function readEnvironment(env: Env = process.env): Environment {
   const text = (name: string) => env[name] || undefined;
+  // Node's own switch, which the SDKs' and Google's token requests obey too.
+  if (text("NODE_TLS_REJECT_UNAUTHORIZED") === "0") {
+    const instead = "unset it, and name authorities of your own in caFile";
+    throw new SealiftError("USAGE", `NODE_TLS_REJECT_UNAUTHORIZED=0 lets anybody answer in a cloud's name: ${instead}`);
+  }
   return {
     redisUrl: text("SEALIFT_REDIS") ?? text("REDIS_URL"),
     stateDirectory: stateDirectory(text),
     ledgerUrl: text("SEALIFT_LEDGER"),
+    searchPath: text("PATH"),
     noColor: text("NO_COLOR") !== undefined,
     flag: (name) => text(flagVariable(name)),
   };

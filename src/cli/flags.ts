@@ -34,6 +34,9 @@ const optionsOf = (options: Options) =>
     Object.entries(options).map(([name, { type, short }]) => [name, short === undefined ? { type } : { type, short }]),
   );
 
+/** Of a URL: `redis://user:password@host`, `redis://host?password=...`. */
+const PASSWORD = /:\/\/[^\s/@]*:[^\s/@]+@|[?&]password=./i;
+
 function take(
   values: Values,
   options: Options,
@@ -48,6 +51,12 @@ function take(
   // `--region --endpoint x` is a forgotten value, not a Region named `--endpoint`.
   if (token.value === undefined || (!token.inlineValue && /^-./.test(token.value))) {
     throw usage(`${token.rawName} needs a value${option.value ? ` (${option.value})` : ""}`);
+  }
+  if (PASSWORD.test(token.value)) {
+    const instead = `set ${flagVariable(token.name)} instead`;
+    throw usage(
+      `${token.rawName} holds a password, and arguments are visible to every user of this machine: ${instead}`,
+    );
   }
   const before = values.get(token.name);
   values.set(token.name, option.multiple ? [...(Array.isArray(before) ? before : []), token.value] : token.value);

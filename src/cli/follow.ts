@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CODES, type ExitCode, SealiftError } from "../core/error.ts";
 import { migrationStatus, type MigrationStatus } from "../pipeline/status.ts";
-import type { Invocation } from "./command.ts";
+import { REQUESTS_PER_SECOND_MAX } from "../config/shape.ts";
+import type { Flags, Invocation } from "./command.ts";
 import { Fleet } from "./fleet.ts";
 import { durationText, outcomesText, sizeText } from "./amounts.ts";
 import { openProgress } from "./progress.ts";
@@ -10,6 +11,23 @@ import { type Session, workerEnvironment } from "./session.ts";
 
 const POLL_MS = 250;
 const PLAIN_LINE_MS = 10_000;
+
+/** Given to workers at their start, so that a running migration can be slowed down or let go. */
+export const RATE_OPTIONS = {
+  "kms-rps": {
+    type: "string",
+    value: "N",
+    means: "most requests a second to the source's key service, over all workers (default: the job's)",
+  },
+  "dst-kms-rps": {
+    type: "string",
+    value: "N",
+    means: "the same for the destination's",
+  },
+} as const;
+
+export const rateOf = (flags: Flags, name: keyof typeof RATE_OPTIONS): number | undefined =>
+  flags.number(name, 1, REQUESTS_PER_SECOND_MAX);
 
 export const FLEET_OPTIONS = {
   workers: { type: "string", value: "N", means: "copy processes to run here (default 2; 0: others do the work)" },
@@ -24,6 +42,7 @@ export const FLEET_OPTIONS = {
     value: "MS",
     means: "time between two progress lines where there is no terminal (default 10000)",
   },
+  ...RATE_OPTIONS,
 } as const;
 
 /** Runs workers until the migration has ended, is cancelled, or somebody interrupts. */
@@ -34,6 +53,8 @@ export async function work(
   transfers: number,
 ): Promise<MigrationStatus> {
   const copiers = invocation.flags.number("workers", 0, 256) ?? 2;
+  // Refused here, and not by every worker.
+  for (const name of ["kms-rps", "dst-kms-rps"] as const) rateOf(invocation.flags, name);
   const environment = { SEALIFT_TRANSFERS: String(transfers), ...workerEnvironment(invocation, session.redis) };
   const fleet = new Fleet({ copiers, listers: copiers > 0 ? 1 : 0, environment, log: invocation.log });
   fleet.start();

@@ -7,6 +7,7 @@
 import { pino } from "pino";
 import pretty from "pino-pretty";
 import type { Log } from "../core/log.ts";
+import { printable } from "./output.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -39,10 +40,12 @@ export function openLog(stream: NodeJS.WritableStream, options: LogOptions): Log
     },
     sink,
   );
+  // JSON escapes by itself; a terminal would obey what stands in a message.
+  const shown = options.format === "json" ? (text: string) => text : printable;
   const at =
     (level: LogLevel): Log["info"] =>
     (fields, message) =>
-      logger[level](redacted(fields) as object, scrubbed(message));
+      logger[level](redacted(fields) as object, shown(scrubbed(message)));
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 

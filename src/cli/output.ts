@@ -30,7 +30,8 @@ export function openOutput(stream: NodeJS.WritableStream, isTty: boolean): Outpu
   const write = (chunk: string | Uint8Array): boolean => gone === undefined && stream.write(chunk);
   return {
     isTty,
-    line: (text) => void write(`${text}\n`),
+    // Names, contexts and notes that others wrote stand in these lines, and so does what Redis says of its workers.
+    line: (text) => void write(`${text.split("\n").map(printable).join("\n")}\n`),
     json: (value) => void write(`${JSON.stringify(value)}\n`),
     bytes: async (chunk) => {
       if (!write(chunk) && gone === undefined) await Promise.race([once(stream, "drain"), once(stream, "close")]);

@@ -12,6 +12,7 @@ import { countText, sizeText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
 import { FLEET_OPTIONS } from "./follow.ts";
 import { readJob } from "./jobfile.ts";
+import { Openings } from "./openings.ts";
 import { survey } from "./survey.ts";
 
 /** Objects that are alike in everything that decides what happens to them. */
@@ -55,26 +56,32 @@ async function planJob(invocation: Invocation, job: Job, shores: Shores): Promis
   const objectsMax = flags.number("max-objects", 1) ?? Number.POSITIVE_INFINITY;
   const atOnce = flags.number("transfers", 1, 10_000) ?? job.options.transfers;
   const classes = new Map<string, Class>();
+  const openings = new Openings();
   const notes = new Map<string, number>();
   let objects = 0;
   for await (const { object, seen } of survey(shores, atOnce, objectsMax, signal, (one, beside) =>
     look(one, beside, shores, rules, signal),
   )) {
     addTo(classes, object, seen);
+    openings.add(seen);
     for (const note of seen.notes) notes.set(note, (notes.get(note) ?? 0) + 1);
     objects++;
   }
   const whole = objects < objectsMax;
   const found = [...classes.values()].sort((a, b) => b.objects - a.objects);
+  const reached = { source: shores.source.name, destination: shores.destination.name };
   if (invocation.json)
     invocation.output.json({
       whole,
       objects,
       classes: found,
+      opens: openings.all,
+      opensUncounted: openings.uncounted,
       notes: Object.fromEntries(notes),
       endpoints: describeEndpoints(job),
+      reached,
     });
-  else print(invocation, job, found, notes, whole);
+  else print(invocation, job, { classes: found, openings, notes, whole, reached });
   return found.some(({ action }) => action === "refuse" || action === "unreadable") ? 6 : 0;
 }
 
@@ -119,16 +126,20 @@ function addTo(classes: Map<string, Class>, object: ListedObject, seen: Awaited<
   known.bytes += object.sizeBytes;
 }
 
-function print(
-  { output }: Invocation,
-  job: Job,
-  classes: readonly Class[],
-  notes: ReadonlyMap<string, number>,
-  whole: boolean,
-): void {
+interface Found {
+  readonly classes: readonly Class[];
+  readonly openings: Openings;
+  readonly notes: ReadonlyMap<string, number>;
+  readonly whole: boolean;
+  /** As the opened stores name themselves: also an endpoint that the environment has set, and the job has not. */
+  readonly reached: { readonly source: string; readonly destination: string };
+}
+
+function print({ output }: Invocation, job: Job, { classes, openings, notes, whole, reached }: Found): void {
   for (const line of describeEndpoints(job)) output.line(line);
+  output.line(`source is reached as ${reached.source}\ndestination is reached as ${reached.destination}`);
   output.line(`wrap with: ${job.keys.wrapWith}`);
-  output.line(`may open: ${job.keys.allow.join(", ") || "any key that the credentials open (keys.allow is empty)"}\n`);
+  output.line(`may open: ${mayOpen(job)}\n`);
   if (classes.length === 0) return output.line("nothing to do: the source holds no object");
   const rows = classes.map((one) => [
     one.action,
@@ -140,6 +151,9 @@ function print(
     sizeText(one.bytes),
   ]);
   output.line(table([["action", "envelope", "content", "wrap", "wrapping key", "objects", "bytes"], ...rows]));
+  const opened = openings.lines();
+  if (opened.length > 0)
+    output.line(`\nData keys, by key and context (* differs from object to object):\n${opened.join("\n")}`);
   for (const { code, reason, sample, objects } of classes) {
     if (code) output.line(`\n${countText(objects)} x ${code}: ${reason}\n  for example ${JSON.stringify(sample)}`);
   }
@@ -147,4 +161,11 @@ function print(
   for (const [note, count] of notes) output.line(`  ${countText(count)} x ${note}`);
   if (!whole)
     output.line("\nOnly the first objects were looked at (--max-objects): what follows them is not in these numbers.");
+}
+
+function mayOpen({ keys: { allow, account, localDirectory } }: Job): string {
+  if (allow.length > 0) return allow.join(", ");
+  const local = localDirectory === undefined ? [] : [`any local key in ${localDirectory}`];
+  const theirs = account === undefined ? [] : [`any key of ${account} that the credentials open`];
+  return [...theirs, ...local].join(", ") || "no key (keys.allow is empty and keys.account is not given)";
 }

@@ -1,6 +1,7 @@
 /** Progress on stderr: one moving line on a terminal, a plain line now and then elsewhere. */
 import type { Log } from "../core/log.ts";
 import type { MigrationStatus } from "../pipeline/status.ts";
+import { printable } from "./output.ts";
 import { countText, durationText, outcomesText, sizeText } from "./amounts.ts";
 
 export interface Progress {
@@ -24,7 +25,7 @@ export function openProgress(stream: NodeJS.WriteStream, log: Log, plainEveryMs:
   };
   const moving = (status: MigrationStatus) => {
     last = `${bar(status)} ${progressText(status, rate)}`;
-    stream.write(`\r\u001b[2K${last.slice(0, Math.max((stream.columns ?? 80) - 1, 20))}`);
+    stream.write(`\r\u001b[2K${printable(last).slice(0, Math.max((stream.columns ?? 80) - 1, 20))}`);
   };
   return {
     show: (status) => {

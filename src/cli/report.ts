@@ -1,6 +1,6 @@
 /** `sealift report`: how a migration ended, and each object that did not arrive. Streamed from the ledger, in bounded memory. */
 import { OUTCOMES } from "../core/plan.ts";
-import type { Ledger, PlanRecord, Problem } from "../ledger/ledger.ts";
+import { checkResult, type Ledger, type PlanRecord, type Problem } from "../ledger/ledger.ts";
 import { migrationStatus, type MigrationStatus } from "../pipeline/status.ts";
 import { countText, sizeText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -15,9 +15,10 @@ const SAMPLES = 10;
 export const report: Command = {
   name: "report",
   summary: "how a migration ended, and what did not arrive",
-  usage: "<id> [--problems]",
+  usage: "<id> [--problems | --audit]",
   options: {
     ...STATE_OPTIONS,
+    audit: { type: "boolean", means: "recompute everything from the ledger's records first, and compare the result" },
     problems: { type: "boolean", means: "each object that did not arrive, one JSON line each, instead of the summary" },
   },
   positionalsMax: 1,
@@ -28,6 +29,7 @@ export const report: Command = {
       const { ledger, signal } = session.control;
       const plan = await ledger.plan(mid, signal);
       const found = await migrationStatus(session.control, mid);
+      if (invocation.flags.is("audit")) await auditAgain(invocation, ledger, found);
       const problems = problemsOf(ledger, plan, found.epoch, signal);
       if (invocation.flags.is("problems")) for await (const problem of problems) invocation.output.json(problem);
       else if (invocation.json) invocation.output.json(statusJson(found));
@@ -39,6 +41,17 @@ export const report: Command = {
   },
 };
 
+/** Throws LEDGER_BROKEN where the records do not bear out what the migration's result states, INCOMPLETE where pages are open. */
+async function auditAgain({ log, signal }: Invocation, ledger: Ledger, found: MigrationStatus): Promise<void> {
+  const audited = await ledger.audit(found.id, new Date().toISOString(), signal);
+  const stated = await ledger.result(found.id, audited.epoch, signal);
+  if (stated) checkResult(stated, audited);
+  log.info(
+    { migration: found.id, digest: audited.digest, stated: stated !== undefined },
+    "audited again from the ledger",
+  );
+}
+
 /** In listing order, as the latest epoch left them. */
 async function* problemsOf(
   ledger: Ledger,
@@ -46,12 +59,7 @@ async function* problemsOf(
   epoch: number,
   signal: AbortSignal,
 ): AsyncGenerator<Problem> {
-  for await (const { shard, pages } of ledger.shards(plan, signal)) {
-    for (let seq = 1; seq <= pages; seq++) {
-      const outcome = await ledger.outcome(plan.mid, shard.sid, seq, epoch, signal);
-      if (outcome) yield* outcome.done.problems;
-    }
-  }
+  for await (const { done } of ledger.outcomes(plan, epoch, signal)) yield* done.problems;
 }
 
 async function summarize(

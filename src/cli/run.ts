@@ -1,6 +1,6 @@
 /** `sealift run`: start a migration and work until it has ended. */
 import { spawn } from "node:child_process";
-import { mkdir, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { parseStoreUrl } from "../config/url.ts";
 import { childEnvironment } from "../config.ts";
@@ -8,6 +8,7 @@ import { openShores } from "../compose.ts";
 import { rulesOf } from "../compose/work.ts";
 import type { ExitCode } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
+import { ensurePrivate } from "../core/private.ts";
 import { newMigrationId, startMigration } from "../pipeline/control.ts";
 import { checkRedis } from "../pipeline/redis.ts";
 import type { MigrationStatus } from "../pipeline/status.ts";
@@ -91,7 +92,8 @@ export const statusJson = (status: MigrationStatus) => ({
 async function detach(invocation: Invocation, mid: string): Promise<void> {
   const { environment, flags, log } = invocation;
   const directory = join(environment.stateDirectory, "logs");
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await ensurePrivate(environment.stateDirectory);
+  await ensurePrivate(directory);
   const path = join(directory, `${mid}.log`);
   const sink = await open(path, "a", 0o600);
   const args = [process.argv[1] ?? "", "resume", mid, "--workers", flags.text("workers") ?? "2"];

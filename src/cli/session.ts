@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { openLedger, type OpenedLedger } from "../compose/work.ts";
 import type { Shore } from "../core/job.ts";
+import { ensurePrivate } from "../core/private.ts";
 import type { Control } from "../pipeline/control.ts";
 import { startPrivateRedis } from "../pipeline/private.ts";
 import { connectRedis, pingRedis, type RedisAddress } from "../pipeline/redis.ts";
@@ -49,6 +50,9 @@ export function ledgerShore({ flags, environment }: Pick<Invocation, "flags" | "
   };
 }
 
+const isLedgerNamed = ({ flags, environment }: Invocation): boolean =>
+  (flags.text("ledger") ?? environment.ledgerUrl) !== undefined;
+
 /**
  * As an environment for worker processes: no secret travels on a command line. Without `redis`, the process finds or starts the
  * private one and stops it when nobody uses it any more.
@@ -69,6 +73,8 @@ export function workerEnvironment(invocation: Invocation, redis: RedisAddress | 
     SEALIFT_ALLOW_VOLATILE_REDIS: flags.is("allow-volatile-redis") ? "true" : undefined,
     SEALIFT_TRANSFERS: flags.text("transfers"),
     SEALIFT_STALL: flags.text("stall"),
+    SEALIFT_KMS_RPS: flags.text("kms-rps"),
+    SEALIFT_DST_KMS_RPS: flags.text("dst-kms-rps"),
   };
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined)) as Record<
     string,
@@ -93,7 +99,7 @@ export async function openSessionWithRedis(
     const session = await assemble(invocation, named, async () => undefined);
     return { ...session, redis: named };
   }
-  const own = await startPrivateRedis(environment.stateDirectory);
+  const own = await startPrivateRedis(environment.stateDirectory, environment.searchPath);
   try {
     return { ...(await assemble(invocation, own.address, () => own.stop())), redis: own.address };
   } catch (error) {
@@ -109,6 +115,7 @@ async function assemble(
 ): Promise<Session> {
   const { log, signal } = invocation;
   if (redis !== undefined) await pingRedis(redis, 5000);
+  if (!isLedgerNamed(invocation)) await ensurePrivate(invocation.environment.stateDirectory);
   const opened: OpenedLedger = await openLedger(ledgerShore(invocation));
   const connection =
     redis === undefined ? undefined : connectRedis(redis, (reason) => log.debug({ reason }, "redis connection"));

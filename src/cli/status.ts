@@ -1,6 +1,7 @@
 /** `sealift status` and `sealift list`: where migrations stand. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ExitCode } from "../core/error.ts";
+import type { Pace } from "../core/pace.ts";
 import { type MigrationStatus, migrationStatus } from "../pipeline/status.ts";
 import { type WorkerStatus, workerStatus } from "../pipeline/workers.ts";
 import { countText, outcomesText, sizeText, table } from "./amounts.ts";
@@ -67,6 +68,28 @@ async function show(invocation: Invocation, { control }: Session): Promise<ExitC
   }
 }
 
+/** Over all workers, by resource. */
+function sumPaces(workers: readonly WorkerStatus[]): Pace[] {
+  const sums = new Map<string, Pace>();
+  for (const { resource, ...pace } of workers.flatMap(({ paces }) => paces ?? [])) {
+    const sum = sums.get(resource);
+    sums.set(resource, {
+      resource,
+      requests: pace.requests + (sum?.requests ?? 0),
+      throttled: pace.throttled + (sum?.throttled ?? 0),
+      rate: pace.rate + (sum?.rate ?? 0),
+      achieved: pace.achieved + (sum?.achieved ?? 0),
+      waitMs: pace.waitMs + (sum?.waitMs ?? 0),
+    });
+  }
+  return [...sums.values()];
+}
+
+function paceText({ resource, requests, throttled, achieved, waitMs }: Pace): string {
+  const meanMs = Math.round(waitMs / Math.max(requests, 1));
+  return `${resource}: ${countText(achieved)}/s, ${countText(throttled)} of ${countText(requests)} throttled, ${countText(meanMs)} ms waited for each`;
+}
+
 async function newest({ output, json }: Invocation, migrations: AsyncIterable<string>): Promise<string | undefined> {
   let last: string | undefined;
   for await (const mid of migrations) last = mid;
@@ -101,5 +124,6 @@ function statusText(found: MigrationStatus, workers: readonly WorkerStatus[]): s
   if (found.trouble) rows.push(["trouble", found.trouble]);
   for (const { kind, name, rssBytes } of workers)
     rows.push([`${kind} worker`, `${name}, ${sizeText(rssBytes)} in memory`]);
+  for (const pace of sumPaces(workers)) rows.push(["key service", paceText(pace)]);
   return table(rows);
 }

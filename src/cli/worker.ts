@@ -1,12 +1,13 @@
 /** `sealift worker`, and what `workers/list.ts` and `workers/copy.ts` run: one process that takes jobs until it is told to end. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { openLedger, openWork } from "../compose/work.ts";
+import { processPaces } from "../compose.ts";
+import { openLedger, openWorkAt } from "../compose/work.ts";
 import { armFailpoint } from "../core/failpoint.ts";
 import { type RunningProcess, startWorkerProcess } from "../pipeline/process.ts";
 import type { WorkerKind } from "../pipeline/worker.ts";
 import type { Command, Invocation } from "./command.ts";
 import { usage } from "./flags.ts";
-import { FLEET_OPTIONS } from "./follow.ts";
+import { FLEET_OPTIONS, RATE_OPTIONS, rateOf } from "./follow.ts";
 import { ledgerShore, STATE_OPTIONS } from "./session.ts";
 import { runningPrivateRedis } from "../pipeline/private.ts";
 
@@ -23,6 +24,7 @@ export const worker: Command = {
     ...STATE_OPTIONS,
     transfers: FLEET_OPTIONS.transfers,
     stall: FLEET_OPTIONS.stall,
+    ...RATE_OPTIONS,
     parent: { type: "string", value: "PID", means: "end when this process is gone (as run starts its workers)" },
     kind: { type: "string", value: "KIND", means: "copy (default) or list" },
   },
@@ -67,7 +69,8 @@ async function takePart(invocation: Invocation, kind: WorkerKind): Promise<Runni
     kind,
     redis,
     ledger,
-    open: openWork,
+    open: openWorkAt({ source: rateOf(flags, "kms-rps"), destination: rateOf(flags, "dst-kms-rps") }),
+    paces: processPaces,
     log,
     transfers: flags.number("transfers", 1, 10_000) ?? TRANSFERS,
     allowVolatileRedis: flags.is("allow-volatile-redis"),

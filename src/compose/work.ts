@@ -5,6 +5,8 @@ import { parseStoreUrl } from "../config/url.ts";
 import { compileFilter, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
 import { type KeyContext, keyUri } from "../core/key.ts";
+import type { Ceiling } from "../core/pace.ts";
+import { ensureGuarded } from "../core/private.ts";
 import { Ledger, type PlanRecord } from "../ledger/ledger.ts";
 import type { OpenWork, Work } from "../pipeline/context.ts";
 import type { Rules } from "../transfer/shores.ts";
@@ -15,6 +17,8 @@ export interface OpenedLedger {
 }
 
 export async function openLedger(shore: Shore): Promise<OpenedLedger> {
+  const url = parseStoreUrl(shore.url);
+  if (url.scheme === "file") await ensureGuarded(url.root);
   const { store, prefix } = await openStore(shore, processBudgets());
   // A ledger at `s3://bucket/name` lives under `name/`.
   const root = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
@@ -24,15 +28,33 @@ export async function openLedger(shore: Shore): Promise<OpenedLedger> {
 /** The job is checked again: whoever reaches the ledger could have edited it. */
 export const jobOf = (plan: PlanRecord): Job => parseJob(JSON.stringify(plan.job), `plan of ${plan.mid}`);
 
-export const openWork: OpenWork = async (plan: PlanRecord): Promise<Work> => {
+/** What a worker was told at its start, instead of what the job says. */
+export interface Rates {
+  readonly source: number | undefined;
+  readonly destination: number | undefined;
+}
+
+export const openWorkAt =
+  (rates: Rates): OpenWork =>
+  async (plan, ceiling) =>
+    openWork(plan, ceiling, rates);
+
+async function openWork(plan: PlanRecord, ceiling: Ceiling, rates: Rates): Promise<Work> {
   const job = jobOf(plan);
+  const budgets = processBudgets();
   return {
     plan,
-    shores: await openShores(job),
+    shores: await openShores(atRates(job, rates), { ...budgets, pace: budgets.pace && { ...budgets.pace, ceiling } }),
     rules: rulesOf(job, plan.mid, Date.parse(plan.createdAt)),
     pageObjects: job.options.pageObjects,
   };
-};
+}
+
+function atRates(job: Job, { source, destination }: Rates): Job {
+  const sourceRequestsPerSecond = source ?? job.keys.sourceRequestsPerSecond;
+  const destinationRequestsPerSecond = destination ?? job.keys.destinationRequestsPerSecond;
+  return { ...job, keys: { ...job.keys, sourceRequestsPerSecond, destinationRequestsPerSecond } };
+}
 
 /** `startedMs`: ages are measured from the start of the migration, so that every worker and every retry decides alike. */
 export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
@@ -42,6 +64,7 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
     allow: job.keys.allow.map(keyUri),
+    ...(job.keys.account === undefined ? {} : { account: job.keys.account }),
     requireContext: contextOf(job.keys.requireContext),
     sealContext: contextOf(job.keys.sealContext),
     sealWith: "s3ec-v3",

@@ -5,7 +5,7 @@ import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
 import { compileFilter, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
-import { type KeyUri, keyName, keyScheme, keyUri } from "../core/key.ts";
+import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
 import { jobShape, shoreShape } from "./shape.ts";
 import { parseStoreUrl, type StoreUrl } from "./url.ts";
 
@@ -43,7 +43,14 @@ export function parseShore(value: unknown, name: string): Shore {
 /** JSON is read by the same parser: YAML 1.2 contains it, and repeated keys are an error in both. */
 function readYaml(text: string, refuse: (why: string, cause?: unknown) => SealiftError): unknown {
   try {
-    const document = parseDocument(text, { version: "1.2", strict: true, uniqueKeys: true, merge: false });
+    const document = parseDocument(text, {
+      version: "1.2",
+      strict: true,
+      uniqueKeys: true,
+      merge: false,
+      // Warnings would go to stderr by a way of their own, past the log, and quote what they warn of.
+      logLevel: "error",
+    });
     const problem = document.errors[0] ?? document.warnings[0];
     if (problem) {
       const { line, col } = problem.linePos?.[0] ?? { line: 1, col: 1 };
@@ -61,7 +68,11 @@ function readYaml(text: string, refuse: (why: string, cause?: unknown) => Sealif
     return document.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
     if (error instanceof SealiftError) throw error;
-    throw refuse("is not YAML or JSON that can be read (too deep, or too many aliases)", error);
+    // Without the cause: it quotes the alias, and a secret that begins with `*` looks like one.
+    if (error instanceof ReferenceError && error.message.startsWith("Unresolved alias")) {
+      throw refuse("holds an alias (*name) without its anchor (&name); quote a text that begins with *");
+    }
+    throw refuse("is not YAML or JSON that can be read (too deep, or too many aliases)");
   }
 }
 
@@ -101,6 +112,7 @@ function judge(job: Job): void {
     throw invalid("destination.url: lies within the source (or around it), so the migration would list its own copies");
   }
   judgeKeys(job, destination);
+  judgeAccount(job, source);
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
@@ -122,6 +134,18 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   }
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
+  }
+}
+
+/** An account that no key of the job could be of would be a restriction that restricts nothing. */
+function judgeAccount({ keys: { account, allow } }: Job, source: StoreUrl): void {
+  if (account === undefined) return;
+  const strange = allow.findIndex((text) => keyAccount(keyUri(text)) !== account);
+  if (strange >= 0) throw invalid(`keys.allow[${strange}]: is not a key of keys.account; correct one of the two`);
+  if (allow.length > 0) return;
+  if (source.scheme === "file") throw invalid("keys.account: a directory has none; name the keys in keys.allow");
+  if (source.scheme === "s3" && !/^\d{12}$/.test(account)) {
+    throw invalid("keys.account: for keys of an s3:// source it is the AWS account id, 12 digits");
   }
 }
 

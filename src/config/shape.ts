@@ -7,6 +7,8 @@ import { SECRET_REFERENCE } from "../config.ts";
 import { sizeBytes } from "../core/filter.ts";
 
 const TEXT_CHARACTERS_MAX = 4096;
+/** Above every quota that a key service grants. */
+export const REQUESTS_PER_SECOND_MAX = 100_000;
 
 const text = z.string().min(1).max(TEXT_CHARACTERS_MAX);
 
@@ -44,7 +46,7 @@ const access = {
   credentialsFile: absolutePath("Google credentials file").optional(),
   anonymous: flag("Send no Google credentials (emulators, public buckets)"),
   caFile: absolutePath("PEM file of extra certificate authorities").optional(),
-  allowInsecureEndpoint: flag("Allow plain http, and link-local addresses, for this endpoint"),
+  allowInsecureEndpoint: flag("Allow plain http for this endpoint; link-local and metadata addresses stay refused"),
 };
 
 const kms = z
@@ -74,16 +76,31 @@ const keyUriText = text.regex(
   "must be aws-kms://..., gcp-kms://... or local://name",
 );
 
+const requestsPerSecond = (whose: string) =>
+  z
+    .number()
+    .int()
+    .min(1)
+    .max(REQUESTS_PER_SECOND_MAX)
+    .optional()
+    .describe(`Most requests a second to the ${whose} key service, over all workers; absent: what it lets through`);
+
 const keys = z.strictObject({
   wrapWith: keyUriText.describe("The key under which every data key is wrapped at the destination"),
   allow: z
     .array(keyUriText)
     .max(1000)
     .default([])
-    .describe("Keys that may be opened; empty: any the credentials can open"),
+    .describe("Keys that may be opened; empty: those of keys.account, and without that none (but local:// keys)"),
+  account: text
+    .regex(/^[\w:.-]{1,100}$/, "must be an AWS account id (12 digits) or a Google project")
+    .optional()
+    .describe("AWS account id or Google project whose keys may be opened where keys.allow is empty"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
   localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
+  sourceRequestsPerSecond: requestsPerSecond("source's"),
+  destinationRequestsPerSecond: requestsPerSecond("destination's"),
 });
 
 const patterns = z.array(text).min(1).max(1000);

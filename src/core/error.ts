@@ -206,6 +206,12 @@ export const CODES = {
   ),
   LEDGER_EXISTS: row("never", 1, "the ledger record was written before", "nothing to do: the first writer won"),
   STATE_LOST: row("later", 5, "Redis lost the migration's window", "nothing to do: it is rebuilt from the ledger"),
+  REDIS_FULL: row(
+    "later",
+    5,
+    "Redis has no room left",
+    "raise its maxmemory or make room: workers go on by themselves",
+  ),
   INTERRUPTED: row("later", 5, "the work was stopped before its end", "sealift resume <id>"),
   CANCELLED: row("never", 8, "the migration was cancelled", "start a new one"),
   INCOMPLETE: row(
@@ -229,6 +235,12 @@ export interface ErrorDetails {
   readonly retry?: Retry | undefined;
 }
 
+/** Messages repeat what was read, and end up in logs, records and Redis: whoever wrote it must not choose how much that is. */
+const MESSAGE_CHARACTERS_MAX = 4000;
+
+const bounded = (message: string): string =>
+  message.length <= MESSAGE_CHARACTERS_MAX ? message : `${message.slice(0, MESSAGE_CHARACTERS_MAX)}...`;
+
 export class SealiftError extends Error {
   override readonly name = "SealiftError";
   readonly code: Code;
@@ -237,7 +249,7 @@ export class SealiftError extends Error {
   readonly retryAfterMs: number | undefined;
 
   constructor(code: Code, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(bounded(message), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.object = details.object;
     this.retry = details.retry ?? CODES[code].retry;

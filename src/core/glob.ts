@@ -23,10 +23,11 @@ export function compileGlob(pattern: string): (key: string) => boolean {
   const body = anchored ? pattern.slice(1) : pattern;
   const pieces = parse(body.endsWith("/") ? `${body}**` : body, pattern);
   if (anchored) return (key) => matches(pieces, Array.from(key));
+  // After any `/` is a pattern too: one match, where a try at each `/` would cost a pass over the key for each of them.
+  const inside: readonly Piece[] = ["any", { literal: "/" }, ...pieces];
   return (key) => {
     const characters = Array.from(key);
-    if (matches(pieces, characters)) return true;
-    return characters.some((character, at) => character === "/" && matches(pieces, characters, at + 1));
+    return matches(pieces, characters) || matches(inside, characters);
   };
 }
 
@@ -68,9 +69,9 @@ interface Retreat {
  * last `**` does. An earlier wildcard need never take more, so the work is bounded without a pattern of the wrong shape
  * becoming exponential, as a regular expression would.
  */
-function matches(pieces: readonly Piece[], key: readonly string[], from = 0): boolean {
+function matches(pieces: readonly Piece[], key: readonly string[]): boolean {
   let piece = 0;
-  let at = from;
+  let at = 0;
   let star: Retreat | undefined;
   let any: Retreat | undefined;
   while (at < key.length || piece < pieces.length) {

@@ -50,14 +50,19 @@ export interface Shore {
 export interface JobKeys {
   /** The key URI under which every data key is wrapped at the destination. */
   readonly wrapWith: string;
-  /** Key URIs that may be opened; empty: any that the credentials can open. */
+  /** Key URIs that may be opened; empty: those of `account`, and with neither none but local ones. */
   readonly allow: readonly string[];
+  /** AWS account id or Google project whose keys may be opened where `allow` is empty. */
+  readonly account?: string | undefined;
   /** Pairs that the key context of every rewrapped object must hold. */
   readonly requireContext: Readonly<Record<string, string>>;
   /** The key context of objects that are sealed afresh. */
   readonly sealContext: Readonly<Record<string, string>>;
   /** Where `local://` keys live. */
   readonly localDirectory?: string | undefined;
+  /** Most requests a second to the source's key service, over all workers; absent: whatever it lets through. */
+  readonly sourceRequestsPerSecond?: number | undefined;
+  readonly destinationRequestsPerSecond?: number | undefined;
 }
 
 /** Which objects take part. Sizes and ages are kept as written; core/filter.ts reads them. */

@@ -17,7 +17,9 @@ const SHAPES: Readonly<Record<KeyScheme, RegExp>> = {
 /** Throws JOB_INVALID where the text is not a key URI of a known scheme. */
 export function keyUri(text: string): KeyUri {
   const cut = text.indexOf("://");
-  const shape = SHAPES[text.slice(0, Math.max(cut, 0)) as KeyScheme];
+  const scheme = text.slice(0, Math.max(cut, 0));
+  // `constructor` is no scheme, though every object has one.
+  const shape = Object.hasOwn(SHAPES, scheme) ? SHAPES[scheme as KeyScheme] : undefined;
   if (shape?.test(text.slice(cut + 3))) return text as KeyUri;
   const wants = "aws-kms://arn:..., gcp-kms://projects/.../cryptoKeys/..., or local://name";
   throw new SealiftError("JOB_INVALID", `not a key URI: ${JSON.stringify(text)} (expected ${wants})`);
@@ -26,6 +28,12 @@ export function keyUri(text: string): KeyUri {
 export const keyScheme = (uri: KeyUri): KeyScheme => uri.slice(0, uri.indexOf("://")) as KeyScheme;
 /** The provider's own name of the key: an ARN, a resource name, a file's name. */
 export const keyName = (uri: KeyUri): string => uri.slice(uri.indexOf("://") + 3);
+
+/** The AWS account or Google project that a key belongs to, as its name says; absent for local keys and for what is no full name. */
+export function keyAccount(uri: KeyUri): string | undefined {
+  const [, account, project] = /^(?:arn:[^:]+:kms:[^:]+:(\d{12}):|projects\/([^/]+)\/)/.exec(keyName(uri)) ?? [];
+  return account ?? project;
+}
 
 /** What a data key is bound to when it is wrapped: a map of strings, order without meaning (AWS: encryption context). */
 export type KeyContext = ReadonlyMap<string, string>;

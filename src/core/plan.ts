@@ -1,6 +1,6 @@
 /** What would be done to one object, and how it ended. */
 import type { Code } from "./error.ts";
-import type { KeyUri } from "./key.ts";
+import type { KeyContext, KeyScheme, KeyUri } from "./key.ts";
 
 /** rewrap: the wrapped key changes hands. reseal: opened and sealed afresh. carry: copied as it is. */
 export type Action = "rewrap" | "reseal" | "carry" | "refuse";
@@ -15,6 +15,9 @@ export interface Plan {
   readonly wrap?: string | undefined;
   /** The key that wraps the data key now, where the envelope names it. */
   readonly wrappedBy?: string | undefined;
+  /** The KMS that has to open it, and what the data key is bound to; absent for plain objects. */
+  readonly scheme?: KeyScheme | undefined;
+  readonly context?: KeyContext | undefined;
   /** The key that will wrap it. */
   readonly wrapWith?: KeyUri | undefined;
   /** Why refused. */

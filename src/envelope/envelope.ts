@@ -47,6 +47,8 @@ export interface Envelope {
   retarget(seal: Seal, to: KeyUri): Seal;
   /** Throws SEAL_FORGED where the key is not the one the body was sealed under, as far as the format can tell (V3 commitment). */
   check(seal: Seal, key: DataKey): void;
+  /** Present: `check` looks at nothing but the key, so that what it says of one object is true of all under the same wrapped key. */
+  readonly checksKeyAlone?: true;
   /** Of a wrapped seal. */
   write(seal: Seal): SealBytes;
   /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */

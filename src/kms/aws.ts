@@ -220,12 +220,15 @@ async function describe(region: AwsRegion, key: KeyUri, signal: AbortSignal): Pr
   });
   if (answer instanceof SealiftError) return answer;
   const { KeyState, KeyUsage, KeySpec } = (answer["KeyMetadata"] ?? {}) as Answer;
-  if (KeyState !== "Enabled") throw unusable(key, `its state is ${String(KeyState)}`);
+  if (KeyState !== "Enabled") throw unusable(key, `its state is ${stateText(KeyState)}`);
   // Servers that are not AWS may leave these two out.
   if (typeof KeyUsage === "string" && KeyUsage !== "ENCRYPT_DECRYPT") throw unusable(key, `its usage is ${KeyUsage}`);
   if (typeof KeySpec === "string" && KeySpec !== "SYMMETRIC_DEFAULT") throw unusable(key, `it is ${KeySpec}`);
   return undefined;
 }
+
+/** Text, or what JSON held instead of it: `String` of an object calls what that object says. */
+const stateText = (state: unknown): string => (typeof state === "string" ? state.slice(0, 64) : typeof state);
 
 const unusable = (key: KeyUri, why: string) => new SealiftError("KMS_KEY_UNUSABLE", `${key} cannot be used: ${why}`);
 

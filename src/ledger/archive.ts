@@ -1,9 +1,8 @@
 /** Records as objects of a store, under one root: written once, read whole and checked. */
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import type { ObjectHead } from "../core/object.ts";
-import type { ObjectStore } from "../store/store.ts";
-import { broken, parseRecord, RECORD_BYTES_MAX } from "./codec.ts";
+import type { ObjectStore, OpenObject } from "../store/store.ts";
+import { broken, parseRecord, readRecord, RECORD_BYTES_MAX } from "./codec.ts";
 
 export class Archive {
   readonly #store: ObjectStore;
@@ -36,21 +35,15 @@ export class Archive {
     }
   }
 
-  async get(name: string, signal: AbortSignal): Promise<Buffer | undefined> {
-    let opened: { head: ObjectHead; body: AsyncIterable<Uint8Array>; cancel(): Promise<void> };
+  async get(name: string, signal: AbortSignal, bytesMax = RECORD_BYTES_MAX): Promise<Buffer | undefined> {
+    let opened: OpenObject;
     try {
       opened = await this.#store.open(this.#root + name, { signal });
     } catch (error) {
       if (error instanceof SealiftError && error.code === "STORE_NOT_FOUND") return undefined;
       throw error;
     }
-    if (opened.head.sizeBytes > RECORD_BYTES_MAX) {
-      await opened.cancel();
-      throw broken(name, `is larger than ${RECORD_BYTES_MAX} bytes`);
-    }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of opened.body) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return readRecord(name, opened, bytesMax);
   }
 
   async remove(name: string, signal: AbortSignal): Promise<void> {
@@ -72,8 +65,8 @@ export class Archive {
     return undefined;
   }
 
-  async record<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal): Promise<T | undefined> {
-    const bytes = await this.get(name, signal);
+  async record<T>(shape: z.ZodType<T>, name: string, signal: AbortSignal, bytesMax?: number): Promise<T | undefined> {
+    const bytes = await this.get(name, signal, bytesMax);
     return bytes && parseRecord(shape, bytes.toString("utf8"), name);
   }
 

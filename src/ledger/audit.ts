@@ -1,12 +1,16 @@
 /**
  * The independent audit, from the ledger alone: do the shards cover every key, is each shard's chain of pages whole, has each
- * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1) per shard.
+ * page an outcome for each of its objects, and do the sums agree. Queues and Redis are never asked. Memory is O(1).
  */
 import { createHash, type Hash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { SealiftError } from "../core/error.ts";
 import { compareKeys } from "../core/object.ts";
 import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
+import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
+import { checkBond } from "./bond.ts";
 import { broken, type Page } from "./codec.ts";
+import { withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
 import { halvesOf } from "./shards.ts";
@@ -17,10 +21,12 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
   const plan = await ledger.plan(mid, signal);
   checkCoverage(plan);
   const epoch = await ledger.epoch(mid, signal);
+  const retry = epoch === 0 ? undefined : await ledger.retry(mid, epoch, signal);
   const run: Audit = {
     ledger,
-    mid,
+    plan,
     epoch,
+    retried: new Set(retry?.pages.map(([sid, seq]) => `${sid}.${seq}`)),
     signal,
     totals: noTotals(),
     digest: createHash("sha256"),
@@ -56,6 +62,20 @@ export function finalState({ counts }: Pick<Totals, "counts">): MigrationState {
   return skipped ? "CompletedWithSkipped" : "Completed";
 }
 
+/** LEDGER_BROKEN where a result contradicts itself. */
+export function checkEnd(name: string, result: ResultRecord): ResultRecord {
+  if (sumCounts(result.counts) === result.listed && finalState(result) === result.state) return result;
+  throw broken(name, "states an end that its own counts do not");
+}
+
+/** LEDGER_BROKEN where a result that stands in the ledger is not what the audit found: nobody's word counts but the records'. */
+export function checkResult(stated: ResultRecord, audited: ResultRecord): void {
+  for (const field of Object.keys(audited) as (keyof ResultRecord)[]) {
+    if (field === "at" || isDeepStrictEqual(stated[field], audited[field])) continue;
+    throw broken(layout.resultName(audited.mid, audited.epoch), `is not what the records add up to: see ${field}`);
+  }
+}
+
 /** The shards' ranges, in plan order, must follow on each other from the first possible key to the last. */
 export function checkCoverage(plan: PlanRecord): void {
   const name = layout.planName(plan.mid);
@@ -73,8 +93,10 @@ export function checkCoverage(plan: PlanRecord): void {
 
 interface Audit {
   readonly ledger: LedgerReader;
-  readonly mid: string;
+  readonly plan: PlanRecord;
   readonly epoch: number;
+  /** Pages that the epoch goes over again. */
+  readonly retried: ReadonlySet<string>;
   readonly signal: AbortSignal;
   readonly totals: Totals;
   readonly digest: Hash;
@@ -92,23 +114,56 @@ async function auditTree(run: Audit, shard: Shard): Promise<void> {
 
 /** Answers the last page. */
 async function auditShard(run: Audit, shard: Shard): Promise<Page> {
-  const { ledger, mid, epoch, signal, totals, digest } = run;
+  const { plan, totals, digest } = run;
   let previous: Page | undefined;
-  for (let seq = 1; ; seq++) {
-    const name = layout.pageName(mid, shard.sid, seq);
-    const page = await ledger.page(mid, shard.sid, seq, signal);
+  for await (const { seq, page, done, open } of inOrder(recordsOf(run, shard))) {
+    const name = layout.pageName(plan.mid, shard.sid, seq);
+    if (previous?.header.isLast) {
+      if (page || done) throw broken(name, "follows the last page of its shard");
+      return previous;
+    }
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
+    checkBond(plan, page);
     checkChain(name, page, previous, shard);
-    const outcome = await ledger.outcome(mid, shard.sid, seq, epoch, signal);
-    if (!outcome) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
-    const { done, open } = outcome;
+    if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    if (done.epoch < run.epoch && run.retried.has(`${shard.sid}.${seq}`))
+      throw new SealiftError("INCOMPLETE", `page ${name} is retried and has no outcome of epoch ${run.epoch}`);
     if (open.length > 0) throw new SealiftError("INCOMPLETE", `huge object ${open[0]} of page ${name} has no outcome`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);
-    if (page.header.isLast) return page;
     previous = page;
   }
+  throw new SealiftError("INTERNAL", `the audit of shard ${shard.sid} ended before its records did`);
+}
+
+interface Records {
+  readonly seq: number;
+  readonly page: Page | undefined;
+  readonly done: DoneRecord | undefined;
+  /** Huge objects of the page that have no outcome yet. */
+  readonly open: readonly string[];
+}
+
+/** Page after page with the last word on it, up to the first number that has no outcome: one behind the last page. */
+async function* recordsOf(run: Audit, { sid }: Shard): AsyncGenerator<Task<Records>> {
+  const { ledger, plan, epoch: epochMax, signal } = run;
+  const { mid } = plan;
+  let expected = 1;
+  for await (const { seq, epoch } of latestOutcomes(ledger, mid, sid, epochMax, signal)) {
+    if (seq !== expected) break;
+    expected++;
+    yield async () => {
+      const [page, done] = await Promise.all([
+        ledger.page(mid, sid, seq, signal),
+        ledger.done(mid, sid, seq, epoch, signal),
+      ]);
+      const outcome = done && (await withDeferred(ledger.big, done, signal));
+      return { seq, page, done: outcome?.done, open: outcome?.open ?? [] };
+    };
+  }
+  const page = () => ledger.page(mid, sid, expected, signal);
+  yield async () => ({ seq: expected, page: await page(), done: undefined, open: [] });
 }
 
 function checkChain(name: string, page: Page, previous: Page | undefined, shard: Shard): void {

@@ -8,7 +8,10 @@ import { type PageHeader, type PageLine, pageHeader, pageLine } from "./records.
 
 /** 1,000 lines of a 1,024-byte key, escaped, with version and ETag, are below this. Guards against gzip bombs. */
 export const PAGE_BYTES_MAX = 16 * 1024 * 1024;
-export const RECORD_BYTES_MAX = 256 * 1024 * 1024;
+/** A plan of a thousand ranges, or an outcome with a thousand problems, escaped to the last character, is half of this. */
+export const RECORD_BYTES_MAX = 32 * 1024 * 1024;
+/** A retry names up to ten million pages. */
+export const RETRY_BYTES_MAX = 256 * 1024 * 1024;
 
 export interface Page {
   readonly header: PageHeader;
@@ -64,6 +67,24 @@ const fromLine = (line: PageLine): ListedObject => ({
   lastModifiedMs: line.t,
   storageClass: line.c,
 });
+
+/** The bytes of a stored record. LEDGER_BROKEN beyond the limit, whatever size its head claims. */
+export async function readRecord(
+  name: string,
+  opened: { readonly body: AsyncIterable<Uint8Array>; cancel(): Promise<void> },
+  bytesMax: number,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of opened.body) {
+    chunks.push(chunk);
+    sizeBytes += chunk.length;
+    if (sizeBytes <= bytesMax) continue;
+    await opened.cancel().catch(() => undefined);
+    throw broken(name, `is larger than ${bytesMax} bytes`);
+  }
+  return Buffer.concat(chunks);
+}
 
 export const encodeRecord = (record: object): Buffer => Buffer.from(`${JSON.stringify(record)}\n`);
 

@@ -1,19 +1,17 @@
 /** The outcome of a page together with those of its huge objects, which are in records of their own. */
 import { compareKeys } from "../core/object.ts";
 import { DEFERRED_LETTER, OUTCOME_LETTER } from "../core/plan.ts";
+import { latestOutcomes, type Task } from "./ahead.ts";
 import { broken } from "./codec.ts";
 import * as layout from "./layout.ts";
-import type { BigDoneRecord, DoneRecord } from "./records.ts";
+import type { BigReader, LedgerReader } from "./reader.ts";
+import type { DoneRecord } from "./records.ts";
 
 export interface PageOutcome {
   /** As if the huge objects that have ended had never been deferred; `deferred` names those that have not. */
   readonly done: DoneRecord;
   /** The names of those that have not. */
   readonly open: readonly string[];
-}
-
-export interface BigReader {
-  done(mid: string, bid: string, signal: AbortSignal): Promise<BigDoneRecord | undefined>;
 }
 
 export async function withDeferred(big: BigReader, done: DoneRecord, signal: AbortSignal): Promise<PageOutcome> {
@@ -44,4 +42,37 @@ export async function withDeferred(big: BigReader, done: DoneRecord, signal: Abo
   problems.sort((a, b) => compareKeys(a.key, b.key));
   const whole = { ...done, outcomes: letters.join(""), counts, bytes, verified, problems };
   return { done: { ...whole, deferred: [...open.keys()] }, open: [...open.values()] };
+}
+
+/** Of the highest epoch up to `epochMax`. */
+export async function outcomeOf(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  seq: number,
+  epochMax: number,
+  signal: AbortSignal,
+): Promise<PageOutcome | undefined> {
+  for (let epoch = epochMax; epoch >= 0; epoch--) {
+    const found = await ledger.done(mid, sid, seq, epoch, signal);
+    if (found) return withDeferred(ledger.big, found, signal);
+  }
+  return undefined;
+}
+
+/** Of every page of the shard that has one. */
+export async function* outcomesOf(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  epochMax: number,
+  signal: AbortSignal,
+): AsyncGenerator<Task<PageOutcome>> {
+  for await (const { seq, epoch } of latestOutcomes(ledger, mid, sid, epochMax, signal)) {
+    yield async () => {
+      const done = await ledger.done(mid, sid, seq, epoch, signal);
+      if (done) return withDeferred(ledger.big, done, signal);
+      throw broken(layout.doneName(mid, sid, seq, epoch), "was listed and cannot be read");
+    };
+  }
 }

@@ -50,12 +50,11 @@ export const witnessPrefix = (mid: string, bid: string, turn: number): string =>
 export const witnessName = (mid: string, bid: string, turn: number, group: number, n: number): string =>
   `${witnessPrefix(mid, bid, turn)}${group}.${n}.json`;
 export const eventsPrefix = (mid: string): string => `${mid}/events/`;
-export const eventName = (mid: string, at: string, id: string): string =>
-  `${eventsPrefix(mid)}${at.replaceAll(":", "")}-${id}.json`;
+export const eventName = (mid: string, number: number): string => `${eventsPrefix(mid)}${padded(number)}.json`;
 export const resultName = (mid: string, epoch: number): string =>
   epoch === 0 ? `${mid}/result.json` : `${mid}/result.e${epoch}.json`;
 
-/** The number at the end of a page, done, ckpt or retry name. */
+/** The number at the end of a page, done, ckpt or event name; NaN where it is none of ours. */
 export function seqOf(name: string): number {
   const found = /\/(\d{9})\.[^/]*$/.exec(name);
   return found ? Number(found[1]) : Number.NaN;

@@ -8,26 +8,37 @@
  *     <mid>/pages/<sid>/<seq>.ndjson.gz         what was listed: a header line, then a line an object
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
- *     <mid>/big/<bid>.t<n>.json                 a huge object's upload (the n-th), for every worker to go on with
- *     <mid>/big/<bid>.done.json                 how it ended; <bid> is its shard, page, place on the page and epoch
+ *     <mid>/big/<bid>.t<n>.json, .done.json     a huge object's n-th upload; how it ended (deferred.ts)
  *     <mid>/ckpt/<sid>/<seq>.json               sums of epoch 0 up to a page, so that a rebuild reads less
- *     <mid>/events/<time>-<id>.json             what operators did: pause, resume, cancel, retry
+ *     <mid>/events/<n>.json                     what operators did: pause, resume, cancel, retry
  *     <mid>/result.json, result.e<epoch>.json   the audit that closed the migration, or a later epoch of it
  */
 import { randomUUID } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { inOrder } from "./ahead.ts";
 import { Archive } from "./archive.ts";
-import { audit } from "./audit.ts";
+import { audit, checkEnd, checkResult } from "./audit.ts";
 import { BigRecords } from "./big.ts";
-import { broken, decodePage, encodePage, encodeRecord, type Page, sha256Hex } from "./codec.ts";
-import { type PageOutcome, withDeferred } from "./deferred.ts";
+import { checkBond, checkIds, checkJob, jobSha256, planSha256 } from "./bond.ts";
+import {
+  broken,
+  decodePage,
+  encodePage,
+  encodeRecord,
+  type Page,
+  PAGE_BYTES_MAX,
+  RETRY_BYTES_MAX,
+  sha256Hex,
+} from "./codec.ts";
+import { outcomeOf, outcomesOf, type PageOutcome } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
 import { countPages, type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
 import { halvesOf } from "./shards.ts";
 
+export { checkBond, checkResult, jobSha256, planSha256 };
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
 export type { PageOutcome } from "./deferred.ts";
@@ -100,6 +111,7 @@ export class Ledger {
     const plan = await this.#archive.record(records.plan, layout.planName(mid), signal);
     if (!plan) throw new SealiftError("JOB_UNKNOWN", `no migration ${mid} in ledger ${this.name}`);
     if (plan.mid !== mid) throw broken(layout.planName(mid), `is of another migration (${plan.mid})`);
+    checkJob(plan);
     return plan;
   }
 
@@ -109,19 +121,22 @@ export class Ledger {
     for (;;) {
       const name = await this.#archive.firstName("", after, signal);
       if (name === undefined) return;
-      const mid = name.slice(0, name.indexOf("/"));
+      const end = name.indexOf("/");
+      const mid = name.slice(0, Math.max(end, 0));
       if (layout.MID.test(mid)) yield mid;
-      // "0" follows "/" in byte order: go on behind everything of this migration.
-      after = `${mid}0`;
+      // "0" follows "/" in byte order: go on behind everything of this migration. A stranger's record in no folder is behind itself.
+      after = end < 0 ? name : `${mid}0`;
     }
   }
 
   async putEvent(mid: string, event: Omit<records.EventRecord, "v">, signal: AbortSignal): Promise<void> {
-    const name = layout.eventName(mid, event.at, randomUUID().slice(0, 8));
-    await this.#archive.putNew(name, encodeRecord({ v: 1, ...event }), signal);
+    let number = 1;
+    for await (const name of this.names(layout.eventsPrefix(mid), signal)) number = (layout.seqOf(name) || 0) + 1;
+    while (!(await this.#archive.putNew(layout.eventName(mid, number), encodeRecord({ v: 1, ...event }), signal)))
+      number++;
   }
 
-  /** In the order in which they happened (by the clocks of those who wrote them). */
+  /** In the order in which they were written: numbers decide, because clocks differ and the last word is what counts. */
   async events(mid: string, signal: AbortSignal): Promise<records.EventRecord[]> {
     const found: records.EventRecord[] = [];
     for await (const name of this.#archive.names(layout.eventsPrefix(mid), signal)) {
@@ -135,24 +150,32 @@ export class Ledger {
     return this.#archive.putNew(layout.retryName(mid, retry.epoch), encodeRecord(retry), signal);
   }
 
-  retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
-    return this.#archive.record(records.retry, layout.retryName(mid, epoch), signal);
+  async retry(mid: string, epoch: number, signal: AbortSignal): Promise<records.RetryRecord | undefined> {
+    const name = layout.retryName(mid, epoch);
+    return checkIds(name, await this.#archive.record(records.retry, name, signal, RETRY_BYTES_MAX), { epoch });
   }
 
   /** The epoch the migration is in: 0 until a retry was begun. */
   async epoch(mid: string, signal: AbortSignal): Promise<number> {
-    let epoch = 0;
-    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal))
-      epoch = Math.max(epoch, layout.epochOf(name));
-    return epoch;
+    const begun = new Set<number>();
+    for await (const name of this.#archive.names(layout.retryPrefix(mid), signal)) begun.add(layout.epochOf(name));
+    begun.delete(Number.NaN);
+    // One follows on the other. A number that was made up would be counted down to 0 for every page.
+    for (let epoch = 1; epoch <= begun.size; epoch++) {
+      if (!begun.has(epoch)) throw broken(layout.retryName(mid, epoch), "is missing, and others of its kind are there");
+    }
+    return begun.size;
   }
 
   putResult(result: records.ResultRecord, signal: AbortSignal): Promise<boolean> {
     return this.#archive.putNew(layout.resultName(result.mid, result.epoch), encodeRecord(result), signal);
   }
 
-  result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
-    return this.#archive.record(records.result, layout.resultName(mid, epoch), signal);
+  /** Its own numbers agree; whether they are the records' only an audit tells. */
+  async result(mid: string, epoch: number, signal: AbortSignal): Promise<records.ResultRecord | undefined> {
+    const name = layout.resultName(mid, epoch);
+    const result = checkIds(name, await this.#archive.record(records.result, name, signal), { mid, epoch });
+    return result && checkEnd(name, result);
   }
 
   // -- pages and their outcomes
@@ -169,11 +192,10 @@ export class Ledger {
 
   async page(mid: string, sid: string, seq: number, signal: AbortSignal): Promise<Page | undefined> {
     const name = layout.pageName(mid, sid, seq);
-    const bytes = await this.#archive.get(name, signal);
+    const bytes = await this.#archive.get(name, signal, PAGE_BYTES_MAX);
     if (!bytes) return undefined;
     const page = decodePage(bytes, name);
-    const { header } = page;
-    if (header.mid !== mid || header.sid !== sid || header.seq !== seq) throw broken(name, "is of another page");
+    checkIds(name, page.header, { mid, sid, seq });
     return page;
   }
 
@@ -181,32 +203,28 @@ export class Ledger {
   async putDone(done: records.DoneRecord, signal: AbortSignal): Promise<records.DoneRecord> {
     const name = layout.doneName(done.mid, done.sid, done.seq, done.epoch);
     if (await this.#archive.putNew(name, encodeRecord(done), signal)) return done;
-    return this.#archive.required(records.done, name, signal);
+    const { mid, sid, seq, epoch } = done;
+    return checkIds(name, await this.#archive.required(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
-  done(
+  async done(
     mid: string,
     sid: string,
     seq: number,
     epoch: number,
     signal: AbortSignal,
   ): Promise<records.DoneRecord | undefined> {
-    return this.#archive.record(records.done, layout.doneName(mid, sid, seq, epoch), signal);
+    const name = layout.doneName(mid, sid, seq, epoch);
+    return checkIds(name, await this.#archive.record(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
   /** The outcome of the highest epoch up to `epochMax`, with those of its huge objects. */
-  async outcome(
-    mid: string,
-    sid: string,
-    seq: number,
-    epochMax: number,
-    signal: AbortSignal,
-  ): Promise<PageOutcome | undefined> {
-    for (let epoch = epochMax; epoch >= 0; epoch--) {
-      const found = await this.done(mid, sid, seq, epoch, signal);
-      if (found) return withDeferred(this.big, found, signal);
-    }
-    return undefined;
+  outcome(mid: string, sid: string, seq: number, epochMax: number, signal: AbortSignal) {
+    return outcomeOf(this, mid, sid, seq, epochMax, signal);
+  }
+
+  async latestDone(mid: string, sid: string, seq: number, epochMax: number, signal: AbortSignal) {
+    return (await this.outcome(mid, sid, seq, epochMax, signal))?.done;
   }
 
   /** Writes the sums of epoch 0 up to the next multiple of `step` that the watermark has passed; usually there is none. */
@@ -229,6 +247,13 @@ export class Ledger {
   /** Recomputes everything from the records: ranges, chain, outcomes, sums. LEDGER_BROKEN, or INCOMPLETE where pages are open. */
   audit(mid: string, at: string, signal: AbortSignal): Promise<records.ResultRecord> {
     return audit(this, mid, at, signal);
+  }
+
+  /** The outcome of every page that has one, as `epochMax` left it, in key order. */
+  async *outcomes(plan: records.PlanRecord, epochMax: number, signal: AbortSignal): AsyncGenerator<PageOutcome> {
+    for await (const { shard } of this.shards(plan, signal)) {
+      yield* inOrder(outcomesOf(this, plan.mid, shard.sid, epochMax, signal));
+    }
   }
 
   /** What Redis must know about a shard, recomputed. */

@@ -4,12 +4,13 @@
  */
 import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
+import { eachPage, inOrder } from "./ahead.ts";
 import { broken, type Page } from "./codec.ts";
 import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
 import { halvesOf } from "./shards.ts";
-import type { CkptRecord, CodeCounts, DoneRecord, Shard } from "./records.ts";
+import type { CkptRecord, CodeCounts, DoneRecord, PageHeader, Shard } from "./records.ts";
 
 export interface Totals {
   readonly counts: Record<Outcome, number>;
@@ -82,20 +83,24 @@ export async function summarizeShard(
   shard: Shard,
   signal: AbortSignal,
 ): Promise<ShardSummary> {
-  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
-  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
-  const totals = noTotals();
+  // In this order, because others may be writing: what a checkpoint counts has its outcome, and an outcome its page.
   const ckpt = await ledger.ckpt(mid, shard.sid, signal);
+  const marks = await outcomesOf(ledger, mid, shard.sid, signal);
+  const { pages, last: final } = await countPages(ledger, mid, shard.sid, signal);
+  if (marks.highest > pages)
+    throw broken(layout.pageName(mid, shard.sid, marks.highest), "has an outcome and is missing");
+  if (ckpt !== undefined && ckpt.seq > marks.watermark)
+    throw broken(layout.ckptName(mid, shard.sid, ckpt.seq), "counts pages that have no outcome");
+  const totals = noTotals();
   const settled = addCheckpoint(totals, ckpt);
   const big: string[] = [];
-  for (let seq = settled + 1; seq <= pages; seq++) {
-    if (!marks.has(seq)) await addOpenPage(ledger, mid, shard.sid, seq, totals, signal);
-    else big.push(...addOutcome(totals, await required(ledger, mid, shard.sid, seq, 0, signal)));
+  const read = async (seq: number) =>
+    marks.has(seq) ? required(ledger, mid, shard.sid, seq, 0, signal) : openPage(ledger, mid, shard.sid, seq, signal);
+  for await (const found of inOrder(eachPage(settled + 1, pages, read))) {
+    if ("open" in found) big.push(...addOutcome(totals, found));
+    else addListed(totals, found);
   }
-  for (const [seq, epoch] of marks.later) {
-    addDone(totals, (await required(ledger, mid, shard.sid, seq, 0, signal)).done, -1);
-    big.push(...addOutcome(totals, await required(ledger, mid, shard.sid, seq, epoch, signal)));
-  }
+  big.push(...(await addLater(ledger, mid, shard.sid, marks, totals, signal)));
   return {
     next: pages + 1,
     watermark: marks.watermark,
@@ -114,6 +119,27 @@ function addOutcome(totals: Totals, { done, open }: PageOutcome): readonly strin
   return open;
 }
 
+/** What later epochs made of pages stands in place of what epoch 0 did. Answers huge objects that are open. */
+async function addLater(
+  ledger: LedgerReader,
+  mid: string,
+  sid: string,
+  { later }: Marks,
+  totals: Totals,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const big: string[] = [];
+  const pairs = Array.from(later, ([seq, epoch]) => async () => {
+    const first = await required(ledger, mid, sid, seq, 0, signal);
+    return [first, await required(ledger, mid, sid, seq, epoch, signal)] as const;
+  });
+  for await (const [first, last] of inOrder(pairs)) {
+    addDone(totals, first.done, -1);
+    big.push(...addOutcome(totals, last));
+  }
+  return big;
+}
+
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
 export async function countPages(
   ledger: LedgerReader,
@@ -123,7 +149,10 @@ export async function countPages(
 ): Promise<{ readonly pages: number; readonly last: Page | undefined }> {
   let pages = 0;
   for await (const name of ledger.names(layout.pagesPrefix(mid, sid), signal)) {
-    if (layout.seqOf(name) !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
+    const seq = layout.seqOf(name);
+    // A folder's marker, a note of somebody's: not a record.
+    if (Number.isNaN(seq)) continue;
+    if (seq !== ++pages) throw broken(name, `should be page ${pages}: a page is missing`);
   }
   const last = pages === 0 ? undefined : await ledger.page(mid, sid, pages, signal);
   return { pages, last };
@@ -131,10 +160,12 @@ export async function countPages(
 
 class Marks {
   watermark = 0;
+  highest = 0;
   readonly above = new Set<number>();
   readonly later = new Map<number, number>();
 
   add(seq: number, epoch: number): void {
+    this.highest = Math.max(this.highest, seq);
     if (epoch > 0) {
       this.later.set(seq, Math.max(epoch, this.later.get(seq) ?? 0));
       return;
@@ -151,7 +182,8 @@ class Marks {
 async function outcomesOf(ledger: LedgerReader, mid: string, sid: string, signal: AbortSignal): Promise<Marks> {
   const marks = new Marks();
   for await (const name of ledger.names(layout.donePrefix(mid, sid), signal)) {
-    marks.add(layout.seqOf(name), layout.epochOf(name));
+    const [seq, epoch] = [layout.seqOf(name), layout.epochOf(name)];
+    if (!Number.isNaN(seq) && !Number.isNaN(epoch)) marks.add(seq, epoch);
   }
   return marks;
 }
@@ -180,25 +212,29 @@ export async function sumPages(
 ): Promise<CkptRecord | undefined> {
   const totals = noTotals();
   const settled = addCheckpoint(totals, from);
-  for (let page = settled + 1; page <= seq; page++) {
-    if (addOutcome(totals, await required(ledger, mid, sid, page, 0, signal)).length > 0) return undefined;
+  const read = (page: number) => required(ledger, mid, sid, page, 0, signal);
+  for await (const outcome of inOrder(eachPage(settled + 1, seq, read))) {
+    if (addOutcome(totals, outcome).length > 0) return undefined;
   }
   const { counts, listedBytes, bytes, verified, codes } = totals;
   return { v: 1, seq, counts, listedBytes, bytes, verified, codes };
 }
 
-async function addOpenPage(
+async function openPage(
   ledger: LedgerReader,
   mid: string,
   sid: string,
   seq: number,
-  totals: Totals,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<PageHeader> {
   const page = await ledger.page(mid, sid, seq, signal);
   if (!page) throw broken(layout.pageName(mid, sid, seq), "was listed and cannot be read");
-  totals.listed += page.header.count;
-  totals.listedBytes += page.header.bytes;
+  return page.header;
+}
+
+function addListed(totals: Totals, { count, bytes }: PageHeader): void {
+  totals.listed += count;
+  totals.listedBytes += bytes;
 }
 
 async function required(

@@ -48,7 +48,12 @@ export const pageHeader = z.strictObject({
    * the next page of objects, so whoever writes that number first decides, and nobody lists behind a split.
    */
   split: z.strictObject({ at: z.string().min(1).max(1024) }).optional(),
+  /** Of the plan under which it was listed (bond.ts): a plan that is edited later no longer fits its pages. */
+  planSha256: sha256.optional(),
 });
+
+/** ECMA-262, 21.4.1.1: further from 1970 there are no dates, and writing one down throws. */
+const TIME_MS_MAX = 8.64e15;
 
 /** One listed object. Short names: there are a thousand of these a page and a million pages. */
 export const pageLine = z.strictObject({
@@ -56,7 +61,7 @@ export const pageLine = z.strictObject({
   s: count,
   e: z.string().max(256),
   v: z.string().max(1024).optional(),
-  t: z.number(),
+  t: z.number().min(-TIME_MS_MAX).max(TIME_MS_MAX),
   c: z.string().max(64).optional(),
 });
 

@@ -1,8 +1,9 @@
 /** What every part of the pipeline works with, and the migrations a process has open. */
 import type { Redis } from "ioredis";
 import { type Budget } from "../core/budget.ts";
-import { SealiftError } from "../core/error.ts";
+import { type Code, SealiftError } from "../core/error.ts";
 import type { Log } from "../core/log.ts";
+import type { Ceiling, Pace } from "../core/pace.ts";
 import type { Ledger, PlanRecord } from "../ledger/ledger.ts";
 import type { Rules, Shores } from "../transfer/shores.ts";
 import type { Queues } from "./job.ts";
@@ -16,8 +17,8 @@ export interface Work {
   readonly pageObjects: number;
 }
 
-/** Given by the entrance: only compose knows drivers. */
-export type OpenWork = (plan: PlanRecord) => Promise<Work>;
+/** Given by the entrance: only compose knows drivers. `ceiling`: how rates are shared with the other processes. */
+export type OpenWork = (plan: PlanRecord, ceiling: Ceiling) => Promise<Work>;
 
 export interface PipelineContext {
   readonly redis: Redis;
@@ -29,6 +30,10 @@ export interface PipelineContext {
   readonly works: Works;
   /** Objects in flight in this process. */
   readonly objects: Budget;
+  /** Pages in hand in this process; a suspect page takes all of it. */
+  readonly pages: Budget;
+  /** How rationed resources are being asked, for `status`. */
+  readonly paces: () => readonly Pace[];
   readonly now: () => Date;
   /** Fires when the process should end: pages in hand are given back. */
   readonly draining: AbortSignal;
@@ -42,29 +47,47 @@ const OPEN_MAX = 4;
 /** Opens each migration once per process and keeps the last few; the state of a migration is asked at most once a second. */
 export class Works {
   readonly #open: OpenWork;
+  readonly #ceiling: Ceiling;
   readonly #ledger: Ledger;
   readonly #works = new Map<string, Promise<Work>>();
+  readonly #retries = new Map<string, Promise<Code | undefined>>();
   readonly #states = new Map<string, { readonly state: Promise<RunState | undefined>; readonly at: number }>();
 
-  constructor(ledger: Ledger, open: OpenWork) {
+  constructor(ledger: Ledger, open: OpenWork, ceiling: Ceiling) {
     this.#ledger = ledger;
     this.#open = open;
+    this.#ceiling = ceiling;
   }
 
   get(mid: string, signal: AbortSignal): Promise<Work> {
     const known = this.#works.get(mid);
     if (known) return known;
-    const work = this.#ledger.plan(mid, signal).then(this.#open);
+    const work = this.#ledger.plan(mid, signal).then((plan) => this.#open(plan, this.#ceiling));
     this.#works.set(mid, work);
     work.catch(() => this.#works.delete(mid));
     this.#trim();
     return work;
   }
 
+  /** What a retry goes over again, besides its pages: read once, because every one of its pages asks. */
+  retryCode(mid: string, epoch: number, signal: AbortSignal): Promise<Code | undefined> {
+    const name = `${mid} ${epoch}`;
+    const known = this.#retries.get(name);
+    if (known) return known;
+    const code = this.#ledger.retry(mid, epoch, signal).then((retry) => {
+      if (retry) return retry.code;
+      throw new SealiftError("LEDGER_BROKEN", `retry ${epoch} of ${mid} is not in the ledger`);
+    });
+    this.#retries.set(name, code);
+    code.catch(() => this.#retries.delete(name));
+    return code;
+  }
+
   /** undefined: the window is lost. */
   state(window: Window, nowMs: number): Promise<RunState | undefined> {
     const known = this.#states.get(window.mid);
-    if (known && nowMs - known.at < STATE_TTL_MS) return known.state;
+    // A clock that was set back must not keep a state alive for hours.
+    if (known && Math.abs(nowMs - known.at) < STATE_TTL_MS) return known.state;
     const state = window.meta().then((meta) => meta?.state);
     this.#states.set(window.mid, { state, at: nowMs });
     state.catch(() => this.#states.delete(window.mid));

@@ -1,14 +1,15 @@
 /** What operators do to migrations: start, pause, resume, cancel, retry, and ask. Ledger first, then Redis; Redis may be absent. */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, SealiftError } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { Log } from "../core/log.ts";
 import { compareKeys } from "../core/object.ts";
-import type { EventRecord, Ledger, Shard } from "../ledger/ledger.ts";
+import { type EventRecord, jobSha256, type Ledger, type Shard } from "../ledger/ledger.ts";
 import { isRetried } from "./copier.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild, stateOf } from "./rebuild.ts";
+import { orFull } from "./room.ts";
 import { type RunState, Window } from "./window.ts";
 
 export interface Control {
@@ -32,9 +33,8 @@ export async function startMigration(control: Control, mid: string, job: Job, pr
   const { ledger, signal } = control;
   const createdAt = control.now().toISOString();
   const data = { ...job } as Record<string, unknown>;
-  const jobSha256 = createHash("sha256").update(JSON.stringify(data)).digest("hex");
   const shards = shardsBetween((job.options.shardPrefixes ?? []).map((name) => prefix + name));
-  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256, shards }, signal);
+  await ledger.putPlan({ v: 1, mid, createdAt, job: data, jobSha256: jobSha256(data), shards }, signal);
   await note(control, mid, "start");
   if (control.redis) await refresh(control, mid);
 }
@@ -52,19 +52,22 @@ export function shardsBetween(boundaries: readonly string[]): Shard[] {
 
 export async function pauseMigration(control: Control, mid: string): Promise<void> {
   const state = await currentState(control, mid);
-  if (state === "paused") return;
-  if (state !== "running")
+  if (state !== "running" && state !== "paused")
     throw new SealiftError("USAGE", `migration ${mid} is ${state}: only a running one can be paused`);
-  await note(control, mid, "pause");
-  if (control.redis) await new Window(control.redis, mid).setState("paused");
+  if (state === "running") await note(control, mid, "pause");
+  await tell(control, mid, "paused");
 }
 
 export async function cancelMigration(control: Control, mid: string): Promise<void> {
   const state = await currentState(control, mid);
-  if (state === "cancelled") return;
   if (state === "finished") throw new SealiftError("USAGE", `migration ${mid} is finished: there is nothing to cancel`);
-  await note(control, mid, "cancel");
-  if (control.redis) await new Window(control.redis, mid).setState("cancelled");
+  if (state !== "cancelled") await note(control, mid, "cancel");
+  await tell(control, mid, "cancelled");
+}
+
+/** Said again where it was said before: the ledger may know what Redis was too full to be told. */
+async function tell({ redis }: Control, mid: string, state: RunState): Promise<void> {
+  if (redis) await orFull(new Window(redis, mid).setState(state));
 }
 
 /** Lets a paused, halted or interrupted migration run on. */
@@ -101,11 +104,8 @@ async function failedPages(
 ): Promise<[string, number][]> {
   const { ledger, signal } = control;
   const failed: [string, number][] = [];
-  for await (const { shard, pages } of ledger.shards(await ledger.plan(mid, signal), signal)) {
-    for (let seq = 1; seq <= pages; seq++) {
-      const outcome = await ledger.outcome(mid, shard.sid, seq, epoch, signal);
-      if (outcome?.done.problems.some((problem) => isRetried(problem, code))) failed.push([shard.sid, seq]);
-    }
+  for await (const { done } of ledger.outcomes(await ledger.plan(mid, signal), epoch, signal)) {
+    if (done.problems.some((problem) => isRetried(problem, code))) failed.push([done.sid, done.seq]);
   }
   return failed;
 }
@@ -124,8 +124,8 @@ async function note(control: Control, mid: string, action: EventRecord["action"]
 async function refresh(control: Control, mid: string): Promise<void> {
   const { redis, ledger, log, signal } = control;
   if (!redis) return;
-  await rebuild({ redis, ledger, log, signal }, mid);
-  await redis.sadd(ACTIVE, mid);
+  await orFull(rebuild({ redis, ledger, log, signal }, mid));
+  await orFull(redis.sadd(ACTIVE, mid));
   // The next sweep gives out the first jobs: it must not wait for the lock of a sweep that knew nothing of this migration.
   await redis.del(SWEEP_LOCK);
 }
@@ -133,6 +133,6 @@ async function refresh(control: Control, mid: string): Promise<void> {
 /** Where the window stands, one flag is enough. */
 async function go(control: Control, mid: string): Promise<void> {
   const window = control.redis && new Window(control.redis, mid);
-  if (window && (await window.isReady())) await window.setState("running");
+  if (window && (await window.isReady())) await tell(control, mid, "running");
   else await refresh(control, mid);
 }

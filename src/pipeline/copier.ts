@@ -8,19 +8,16 @@ import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import { DEFERRED_LETTER, noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { bidOf, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
+import { bidOf, checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
 import { neighboursIn } from "../transfer/divided.ts";
 import { hugeAmong } from "../transfer/huge.ts";
 import { abortLeftovers } from "../transfer/leftovers.ts";
 import { copyPage } from "../transfer/page.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { bigJobId, finalizeJobId, isNewer, PAYLOAD_VERSION, type PageJob, pageJob, payload } from "./job.ts";
+import { type Care, CRASHES_MAX, forgetMarks, withCare } from "./poison.ts";
 import type { Window } from "./window.ts";
 
-/** Activations after which the objects are taken one by one, their key written down first. */
-const SUSPECT_STARTS = 4;
-/** Activations after which the object in hand is given up. */
-export const POISON_STARTS = 8;
 const NEWER_JOB_MS = 60_000;
 
 export async function copyPageJob(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
@@ -35,10 +32,11 @@ export async function copyPageJob(context: PipelineContext, job: Job, token: str
   await refuseUnknown(window, id);
   const before = id.epoch === 0 ? undefined : await latest(context, id, id.epoch - 1);
   const existing = await context.ledger.done(id.mid, id.sid, id.seq, id.epoch, context.signal);
-  const done = existing ?? (await workOrGiveBack(context, window, id, before, job, token));
+  const done = existing ?? (await workOrGiveBack(context, id, before, job, token));
   failpoint("done.written");
   const counted = await window.commit(done, before);
   failpoint("done.committed");
+  await forgetMarks(context, id.mid, pageName(id));
   await giveBig(context, done);
   await finalizeIf(context, id.mid, counted);
 }
@@ -70,14 +68,15 @@ async function refuseUnknown(window: Window, id: PageJob): Promise<void> {
 /** SIGTERM: objects in hand end, the page goes back to the queue without costing an attempt. */
 async function workOrGiveBack(
   context: PipelineContext,
-  window: Window,
   id: PageJob,
   before: DoneRecord | undefined,
   job: Job,
   token: string | undefined,
 ): Promise<DoneRecord> {
+  const { redis, pages: slots, draining } = context;
+  const inHand = { redis, mid: id.mid, page: pageName(id), slots, draining };
   try {
-    return await workPage(context, window, id, before, job.attemptsStarted);
+    return await withCare(inHand, (care) => workPage(context, id, before, care, job.attemptsStarted));
   } catch (error) {
     if (!context.draining.aborted || asSealiftError(error).code !== "INTERRUPTED") throw error;
     await job.moveToWait(token);
@@ -87,31 +86,34 @@ async function workOrGiveBack(
 
 async function workPage(
   context: PipelineContext,
-  window: Window,
   id: PageJob,
   before: DoneRecord | undefined,
+  care: Care,
   starts: number,
 ): Promise<DoneRecord> {
   const startedAt = context.now().toISOString();
   const work = await context.works.get(id.mid, context.signal);
   const page = await context.ledger.page(id.mid, id.sid, id.seq, context.signal);
-  if (!page) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} of ${id.mid} is missing`);
+  if (!page) {
+    // Redis ahead of the ledger; where it is the ledger that has lost the page, the rebuild says so.
+    await windowOf(context, id.mid).lose();
+    throw new SealiftError("STATE_LOST", `page ${id.seq} of shard ${id.sid} of ${id.mid} is not in the ledger`);
+  }
+  checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
   const crossing = { shores: work.shores, rules: work.rules, signal: context.signal };
   const huge = await hugeAmong(chosen, crossing);
   const small = chosen.filter(({ key }) => !huge.has(key));
   // A worker that was killed in the middle of this page may have left uploads that nobody will complete.
   if (starts > 1) await abortLeftovers(small, Date.parse(work.plan.createdAt), crossing);
-  const receipts = await copyCarefully(context, window, work, id, page, small, starts);
+  const receipts = await copyCarefully(context, work, page, small, care);
   refuseExpired(receipts);
   const done = outcomeOf(id, page, before, receipts, huge, {
     worker: context.name,
     startedAt,
     endedAt: context.now().toISOString(),
   });
-  const written = await context.ledger.putDone(done, context.signal);
-  if (starts >= SUSPECT_STARTS) await window.forgetPoison(pageName(id));
-  return written;
+  return context.ledger.putDone(done, context.signal);
 }
 
 /** Expired credentials are nobody's object's fault: the page waits for new ones instead of failing a thousand objects. */
@@ -136,9 +138,8 @@ async function chooseObjects(
   before: DoneRecord | undefined,
 ): Promise<ListedObject[]> {
   if (!before) return [...page.objects];
-  const retry = await context.ledger.retry(id.mid, id.epoch, context.signal);
-  if (!retry) throw new SealiftError("LEDGER_BROKEN", `retry ${id.epoch} of ${id.mid} is not in the ledger`);
-  const wanted = new Set(before.problems.filter((problem) => isRetried(problem, retry.code)).map(({ key }) => key));
+  const code = await context.works.retryCode(id.mid, id.epoch, context.signal);
+  const wanted = new Set(before.problems.filter((problem) => isRetried(problem, code)).map(({ key }) => key));
   return page.objects.filter(({ key }) => wanted.has(key));
 }
 
@@ -148,34 +149,23 @@ export const isRetried = (problem: Problem, code: string | undefined): boolean =
 /** As `copyPage`, but a page that keeps ending its worker is taken object by object until the poisonous one is known. */
 async function copyCarefully(
   context: PipelineContext,
-  window: Window,
   work: Work,
-  id: PageJob,
   page: Page,
   objects: readonly ListedObject[],
-  starts: number,
+  { alone, dead, name }: Care,
 ): Promise<Receipt[]> {
-  const name = pageName(id);
-  const suspect = starts >= SUSPECT_STARTS;
-  const dead = new Set(suspect ? await buriedKeys(window, name, starts) : []);
-  const alive = objects.filter(({ key }) => !dead.has(key));
+  const alive = objects.filter(({ key }) => !dead.includes(key));
   const onObject = async (key: string) => {
     if (context.draining.aborted) throw new SealiftError("INTERRUPTED", "the worker is ending");
-    if (suspect) await window.setCurrent(name, key);
+    if (alone) await name(key);
     failpoint("object.taken", key);
   };
   const range = { after: page.header.after, until: page.objects.at(-1)?.key };
   const neighbours = neighboursIn(page.objects);
-  const limits = { objects: context.objects, signal: context.signal, onObject, serial: suspect, neighbours };
+  const limits = { objects: context.objects, signal: context.signal, onObject, serial: alone, neighbours };
   const receipts = await copyPage(alive, range, work.shores, work.rules, limits);
-  return [...receipts, ...[...dead].map(crashReceipt)];
-}
-
-async function buriedKeys(window: Window, name: string, starts: number): Promise<string[]> {
-  const { current, dead } = await window.poison(name);
-  if (current === undefined || starts < POISON_STARTS) return dead;
-  await window.bury(name, current);
-  return [...dead, current];
+  const given = objects.filter(({ key }) => dead.includes(key));
+  return [...receipts, ...given.map(({ key }) => crashReceipt(key))];
 }
 
 export const crashReceipt = (key: string): Receipt => ({
@@ -185,7 +175,7 @@ export const crashReceipt = (key: string): Receipt => ({
   verified: false,
   code: "WORKER_CRASH",
   message: "handling this object ended its worker several times",
-  attempts: POISON_STARTS,
+  attempts: CRASHES_MAX,
   notes: [],
 });
 

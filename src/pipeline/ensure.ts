@@ -1,24 +1,41 @@
 /** Giving a job again that should be there, whatever has become of it. */
 import type { Queue } from "bullmq";
 import type { PipelineContext } from "./context.ts";
+import { MEND_JOB } from "./scripts.ts";
+
+/** No delay that we ask for is longer: a newer payload's minute, the last backoff. */
+const DELAY_MAX_MS = 5 * 60_000;
 
 /**
  * The job waits, runs, or is added. BullMQ drops an id that exists in any state without a word, and an orphaned hash (its id
- * fell out of every list) blocks its id for ever: both are removed first.
+ * fell out of every list) blocks its id for ever: whatever is left of the job is removed first, in one step that leaves jobs in
+ * hand alone. (Deleting the hash by itself would take it from a worker that has been given the job meanwhile.)
  */
 export async function ensure(
-  { redis, log }: Pick<PipelineContext, "redis" | "log">,
+  context: Pick<PipelineContext, "redis" | "log">,
   queue: Queue,
   name: string,
   jobId: string,
   data: object,
 ): Promise<void> {
-  // Asked before the state: a job that somebody adds in between must not be taken for an orphan.
-  const exists = (await redis.exists(queue.toKey(jobId))) === 1;
   const state = await queue.getJobState(jobId);
-  if (state !== "unknown" && state !== "failed" && state !== "completed") return;
-  if (state !== "unknown") await queue.remove(jobId);
-  else if (exists) await redis.del(queue.toKey(jobId));
+  const comes = state === "delayed" && (await comesSoon(context, queue, jobId));
+  if (comes || state === "waiting" || state === "active" || state === "prioritized") {
+    // BullMQ gives a job whose fields it cannot read to one worker after another, and none of them can even fail it.
+    await context.redis.eval(MEND_JOB, 1, queue.toKey(jobId), JSON.stringify(data));
+    return;
+  }
+  await queue.remove(jobId);
   await queue.add(name, data, { jobId });
-  log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");
+  context.log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");
 }
+
+/** A process whose clock runs ahead puts its jobs off into a future that is far away for everybody else. */
+async function comesSoon({ redis }: Pick<PipelineContext, "redis">, queue: Queue, jobId: string): Promise<boolean> {
+  const score = await redis.zscore(queue.toKey("delayed"), jobId);
+  const [seconds = 0] = (await redis.time()).map(Number);
+  return score !== null && Number(score) / DELAYED_SCORE < seconds * 1000 + DELAY_MAX_MS;
+}
+
+/** BullMQ's score of a delayed job is its time times this. */
+const DELAYED_SCORE = 0x1000;

@@ -11,8 +11,9 @@ import { failure } from "../transfer/page.ts";
 import { retrying } from "../transfer/retry.ts";
 import type { Crossing } from "../transfer/shores.ts";
 import { isRunning, type PipelineContext, windowOf } from "./context.ts";
-import { finalizeIf, isProblem, POISON_STARTS, problemOf } from "./copier.ts";
+import { crashReceipt, finalizeIf, isProblem, problemOf } from "./copier.ts";
 import { type BigJob, isNewer, payload } from "./job.ts";
+import { forgetMarks, withCare } from "./poison.ts";
 import type { Window } from "./window.ts";
 
 const NEWER_JOB_MS = 60_000;
@@ -39,6 +40,7 @@ export async function inHand<T extends BigJob>(
   job: Job,
   token: string | undefined,
   shape: Parameters<typeof payload<T>>[0],
+  name: (id: T) => string,
   act: (big: Big, id: T) => Promise<void>,
 ): Promise<void> {
   if (isNewer(job.data)) {
@@ -54,12 +56,24 @@ export async function inHand<T extends BigJob>(
   if (!big) return window.lose();
   if (!running) return leave(big);
   try {
-    await act(big, id);
+    await carefully(big, name(id), () => act(big, id));
   } catch (error) {
     if (!context.draining.aborted || asSealiftError(error).code !== "INTERRUPTED") throw error;
     await job.moveToWait(token);
     throw new WaitingError();
   }
+}
+
+/** One object, and still it may be what ends its worker: as pages are, it is marked while it is in hand (poison.ts). */
+async function carefully(big: Big, name: string, act: () => Promise<void>): Promise<void> {
+  const { context, mid, object } = big;
+  const { redis, pages: slots, draining } = context;
+  await withCare({ redis, mid, page: name, slots, draining }, async (care) => {
+    if (care.dead.includes(object.key)) return settle(big, await conclude(big, crashReceipt(object.key)));
+    if (care.alone) await care.name(object.key);
+    await act();
+  });
+  await forgetMarks(context, mid, name);
 }
 
 /** Paused: it stays as it is, for the sweeper to give again. Cancelled: nobody will complete what was begun. */
@@ -113,9 +127,6 @@ async function open(
   const createdMs = Date.parse(plan.createdAt);
   return { context, window, job, mid, bid, place, page, object, crossing, createdMs, startedAt };
 }
-
-/** Activations that ended neither well nor with an error: their worker was gone. */
-export const isPoison = ({ job }: Big): boolean => job.attemptsStarted - job.attemptsMade >= POISON_STARTS;
 
 export async function tried<T>(big: Big, work: () => Promise<T>): Promise<T | { readonly receipt: Receipt }> {
   const { attempts, delayMs } = big.crossing.rules;

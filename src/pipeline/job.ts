@@ -79,8 +79,11 @@ export async function closeQueues(queues: Queues): Promise<void> {
 }
 
 /** A payload of a later version, written by a newer program. */
-export const isNewer = (data: unknown): boolean =>
-  typeof data === "object" && data !== null && Number((data as { v?: unknown }).v) > PAYLOAD_VERSION;
+export function isNewer(data: unknown): boolean {
+  if (typeof data !== "object" || data === null) return false;
+  const { v: version } = data as { v?: unknown };
+  return typeof version === "number" && version > PAYLOAD_VERSION;
+}
 
 /**
  * Ghost jobs (hash evicted, edited or injected) end here: they fail for good and harm nothing, because the sweeper asks for

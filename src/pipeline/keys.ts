@@ -13,7 +13,9 @@
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
  *     {sealift}:m:<mid>:big           set of huge objects that have no outcome yet
  *     {sealift}:m:<mid>:parts         hash of how many parts of each of them the destination held when it was last asked
+ *     {sealift}:m:<mid>:poison:<page> hash of marks on a page in hand (poison.ts), expires
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
+ *     {sealift}:pace:<resource>       until when (Redis's own time) a ceiling's turns are given out, expires by itself
  */
 export const PREFIX = "{sealift}";
 export const ACTIVE = `${PREFIX}:active`;
@@ -21,6 +23,7 @@ export const ACTIVE = `${PREFIX}:active`;
 export const KNOWN = `${PREFIX}:known`;
 export const SWEEP_LOCK = `${PREFIX}:sweep`;
 export const WORKERS = `${PREFIX}:w:`;
+export const PACE = `${PREFIX}:pace:`;
 
 export const of = (mid: string) => {
   const base = `${PREFIX}:m:${mid}:`;

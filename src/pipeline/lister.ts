@@ -6,11 +6,12 @@ import { DelayedError, type Job, UnrecoverableError } from "bullmq";
 import { SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { KeyRange, ListedObject } from "../core/object.ts";
-import { canSplit, halvesOf, type Page, type PageHeader, type Shard } from "../ledger/ledger.ts";
+import { canSplit, checkBond, halvesOf, type Page, type PageHeader, planSha256, type Shard } from "../ledger/ledger.ts";
 import type { ListPage, ObjectStore } from "../store/store.ts";
 import { middleOf } from "./bisect.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
 import { isNewer, PAYLOAD_VERSION, pageJobId, payload, type ShardJob, shardJob, shardJobId } from "./job.ts";
+import { REDIS_FULL, redisFullness } from "./redis.ts";
 import type { ShardWindow, Window } from "./window.ts";
 import { listSlots, windowPages } from "./workers.ts";
 
@@ -22,8 +23,6 @@ const NEWER_JOB_MS = 60_000;
 const SHARD_AHEAD_MAX = 10_000;
 /** Huge objects that are begun or wait to be: their names are in Redis, and each is work for many. */
 const BIG_AHEAD_MAX = 1000;
-/** Above this part of maxmemory nothing more is emitted: at 100 % BullMQ could not even drain. */
-const REDIS_FULL = 0.6;
 
 export async function listShard(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   if (isNewer(job.data)) return delay(job, token, NEWER_JOB_MS);
@@ -59,8 +58,8 @@ interface Turn {
 async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
   const { context, work, shard, window, id } = turn;
   let previous = at.next === 1 ? undefined : await context.ledger.page(id.mid, id.sid, at.next - 1, context.signal);
-  if (at.next > 1 && !previous)
-    throw new SealiftError("LEDGER_BROKEN", `page ${at.next - 1} of shard ${id.sid} is missing`);
+  if (at.next > 1 && !previous) throw await ahead(window, id.sid, at.next - 1);
+  if (previous) checkBond(work.plan, previous);
   const after = previous ? previous.header.end : shard.after;
   const { source, sourcePrefix } = work.shores;
   const listing = source.list(sourcePrefix, { after, until: shard.until }, context.signal);
@@ -82,6 +81,15 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
   throw new SealiftError("LIST_BROKEN", `the listing of shard ${id.sid} stopped without a last page`);
 }
 
+/** Redis names a page that the ledger does not have: the ledger is right, or a rebuild finds that it is broken. */
+async function ahead(window: Window, sid: string, seq: number): Promise<SealiftError> {
+  await window.lose();
+  return new SealiftError(
+    "STATE_LOST",
+    `page ${seq} of shard ${sid} of ${window.mid} is in Redis and not in the ledger`,
+  );
+}
+
 function writePage(turn: Turn, previous: Page | undefined, { objects, last }: Batch): Promise<Page> {
   const end = last ? turn.shard.until : objects.at(-1)?.key;
   const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -95,7 +103,7 @@ function writeSplit(turn: Turn, previous: Page, at: string): Promise<Page> {
 
 /** What stands in the ledger under the next number afterwards, whoever wrote it. */
 function putPage(
-  { context, shard, id }: Turn,
+  { context, work, shard, id }: Turn,
   previous: Page | undefined,
   { end, ...fields }: Pick<PageHeader, "count" | "bytes" | "isLast" | "split"> & { readonly end: string | undefined },
   objects: readonly ListedObject[],
@@ -110,6 +118,7 @@ function putPage(
     ...(end === undefined ? {} : { end }),
     ...fields,
     ...(previous ? { prevSha256: previous.sha256 } : {}),
+    planSha256: planSha256(work.plan),
   };
   return context.ledger.putPage(header, objects, context.signal);
 }
@@ -177,10 +186,8 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
   if ((await window.big.left()) >= BIG_AHEAD_MAX) return false;
-  const full = await redisFullness(context);
-  if (full < REDIS_FULL) return true;
-  await window.setTrouble(`Redis is ${Math.round(full * 100)} % full: listing waits`);
-  return false;
+  // `status` says so itself, as long as it is so.
+  return (await redisFullness(context.redis)) < REDIS_FULL;
 }
 
 /** Pages that are queued or in hand, as part of the window. */
@@ -188,13 +195,6 @@ async function queueFullness({ queues, redis, now }: PipelineContext): Promise<n
   const counts = await queues.copy.getJobCounts("waiting", "active", "delayed");
   const queued = Object.values(counts).reduce((sum, count) => sum + count, 0);
   return queued / (await windowPages(redis, now().getTime()));
-}
-
-async function redisFullness({ redis }: PipelineContext): Promise<number> {
-  const info = await redis.info("memory");
-  const field = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
-  const max = field("maxmemory");
-  return max === 0 ? 0 : field("used_memory") / max;
 }
 
 interface Batch {

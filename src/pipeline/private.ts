@@ -3,10 +3,11 @@
  * only this user can reach, append-only file on, and stops it after. Nothing of a migration is lost with it.
  */
 import { spawn } from "node:child_process";
-import { chmod, mkdir, rm, stat } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SealiftError } from "../core/error.ts";
+import { ensurePrivate } from "../core/private.ts";
 import { connectOnce, pingRedis, type RedisAddress } from "./redis.ts";
 
 export interface PrivateRedis {
@@ -19,6 +20,7 @@ export interface PrivateRedis {
 
 /** The kernel's limit on the path of a unix socket, with room for the final NUL. */
 const SOCKET_PATH_MAX = 107;
+const SEARCH_PATH = "/usr/local/bin:/opt/homebrew/bin:/usr/local/sbin:/usr/bin:/bin:/usr/sbin:/sbin";
 const START_MS = 10_000;
 const STOP_MS = 5000;
 
@@ -32,17 +34,20 @@ const THREE_WAYS = [
 export const redisDirectory = (stateDirectory: string): string => join(stateDirectory, "redis");
 export const redisSocket = (stateDirectory: string): RedisAddress => join(redisDirectory(stateDirectory), "redis.sock");
 
-/** The private Redis of this state directory where one is running. */
+/** The private Redis of this state directory where one is running. PREFLIGHT_ACCESS where another user could have put it there. */
 export async function runningPrivateRedis(stateDirectory: string): Promise<RedisAddress | undefined> {
   const socket = redisSocket(stateDirectory);
   if (!(await stat(socket).catch(() => undefined))) return undefined;
+  await ensurePrivate(stateDirectory);
+  await ensurePrivate(redisDirectory(stateDirectory));
   return pingRedis(socket, 1000).then(
     () => socket,
     () => undefined,
   );
 }
 
-export async function startPrivateRedis(stateDirectory: string): Promise<PrivateRedis> {
+/** `searchPath`: PATH of the server, and all of its environment: it needs none of the secrets in ours. */
+export async function startPrivateRedis(stateDirectory: string, searchPath = SEARCH_PATH): Promise<PrivateRedis> {
   const directory = redisDirectory(stateDirectory);
   const socket = redisSocket(stateDirectory);
   if (Buffer.byteLength(socket) > SOCKET_PATH_MAX) {
@@ -50,14 +55,14 @@ export async function startPrivateRedis(stateDirectory: string): Promise<Private
   }
   const stop = () => stopUnlessUsed(socket);
   if (await runningPrivateRedis(stateDirectory)) return { address: socket, directory, pid: undefined, stop };
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await chmod(directory, 0o700);
+  await ensurePrivate(stateDirectory);
+  await ensurePrivate(directory);
   await rm(socket, { force: true });
-  const pid = await launch(directory, socket);
+  const pid = await launch(directory, socket, searchPath);
   return { address: socket, directory, pid, stop };
 }
 
-async function launch(directory: string, socket: string): Promise<number> {
+async function launch(directory: string, socket: string, searchPath: string): Promise<number> {
   const settings = {
     port: "0",
     unixsocket: socket,
@@ -72,7 +77,7 @@ async function launch(directory: string, socket: string): Promise<number> {
     logfile: join(directory, "redis.log"),
   };
   const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  const child = spawn("redis-server", args, { stdio: "ignore", detached: true });
+  const child = spawn("redis-server", args, { stdio: "ignore", detached: true, env: { PATH: searchPath } });
   let failed: string | undefined;
   child.once("error", () => {
     failed = THREE_WAYS;

@@ -3,7 +3,9 @@ import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { Budget } from "../core/budget.ts";
 import type { Log } from "../core/log.ts";
+import type { Pace } from "../core/pace.ts";
 import type { Ledger } from "../ledger/ledger.ts";
+import { RedisCeiling } from "./ceiling.ts";
 import { type OpenWork, type PipelineContext, Works } from "./context.ts";
 import { closeQueues, openQueues } from "./job.ts";
 import { checkBullmq, checkRedis, connectRedis, pingRedis, type RedisAddress } from "./redis.ts";
@@ -17,6 +19,7 @@ export interface ProcessOptions {
   readonly log: Log;
   /** Objects in flight at once in this process. */
   readonly transfers: number;
+  readonly paces?: () => readonly Pace[];
   readonly times?: Partial<WorkerTimes>;
   readonly allowVolatileRedis?: boolean;
 }
@@ -25,6 +28,9 @@ export interface RunningProcess {
   /** Gives work back and ends; resolves when everything is closed. */
   close(): Promise<void>;
 }
+
+/** Objects in hand may end; then they are broken off and their pages given back, so that nobody takes the end for a crash. */
+const GRACE_MS = 18_000;
 
 export async function startWorkerProcess(options: ProcessOptions): Promise<RunningProcess> {
   const { ledger, log } = options;
@@ -42,28 +48,27 @@ export async function startWorkerProcess(options: ProcessOptions): Promise<Runni
   const stop = new AbortController();
   // Every object in flight listens to these two.
   setMaxListeners(0, drain.signal, stop.signal);
+  const times = { ...DEFAULT_TIMES[options.kind], ...options.times };
   const context: PipelineContext = {
     redis,
     queues: openQueues(redis),
     ledger,
     log,
     name: `${hostname()}:${process.pid}:${options.kind}`,
-    works: new Works(ledger, options.open),
+    works: new Works(ledger, options.open, new RedisCeiling(redis)),
     objects: new Budget(options.transfers),
+    pages: new Budget(times.pages),
+    paces: options.paces ?? (() => []),
     now: () => new Date(),
     draining: drain.signal,
     signal: stop.signal,
   };
-  const worker = new WorkerProcess(
-    context,
-    options.kind,
-    { ...DEFAULT_TIMES[options.kind], ...options.times },
-    connect,
-    () => process.exit(1),
-  );
+  const worker = new WorkerProcess(context, options.kind, times, connect, () => process.exit(1));
   const close = async () => {
     drain.abort();
+    const late = setTimeout(() => stop.abort(), GRACE_MS);
     await worker.close();
+    clearTimeout(late);
     stop.abort();
     await closeQueues(context.queues);
     await context.works.close();

@@ -2,28 +2,35 @@
  * Redis from the ledger. This is the only way state gets into Redis: a migration is started by writing its plan and rebuilding,
  * a retry by writing its list and rebuilding, and a lost Redis is no different.
  */
-import { type Ledger } from "../ledger/ledger.ts";
-import type { EventRecord, PlanRecord, SummarizedShard } from "../ledger/ledger.ts";
+import { SealiftError } from "../core/error.ts";
+import type { EventRecord, Ledger, PlanRecord, ShardSummary, SummarizedShard } from "../ledger/ledger.ts";
 import type { PipelineContext } from "./context.ts";
 import { type RunState, Window } from "./window.ts";
 
-const REBUILD_LOCK_MS = 120_000;
+/** Renewed while the rebuild goes on: the lock of a process that was killed is soon free. */
+const REBUILD_LOCK_MS = 20_000;
 
 type Rebuilder = Pick<PipelineContext, "redis" | "ledger" | "log" | "signal">;
 
 /** False where another process is at it. */
 export async function rebuild(context: Rebuilder, mid: string): Promise<boolean> {
   const window = new Window(context.redis, mid);
-  const release = await window.lockRebuild(REBUILD_LOCK_MS);
-  if (!release) return false;
+  const lock = await window.lockRebuild(REBUILD_LOCK_MS);
+  if (!lock) return false;
   try {
     const { ledger, signal } = context;
     const plan = await ledger.plan(mid, signal);
     const epoch = await ledger.epoch(mid, signal);
     const shards = await summarizeAll(ledger, plan, signal);
     const state = await stateOf(ledger, plan, epoch, signal);
-    const retry = epoch === 0 ? [] : await retryLeft(ledger, mid, epoch, signal);
-    await window.install({ shards, state, epoch, retry });
+    const retry = epoch === 0 ? [] : await retryLeft(ledger, mid, epoch, shards, signal);
+    if (state === "finished" && (retry.length > 0 || shards.some(({ summary }) => isOpen(summary)))) {
+      throw new SealiftError("LEDGER_BROKEN", `the ledger holds a result of ${mid}, and pages without an outcome`);
+    }
+    await window.install({ shards, state, epoch, retry }, lock.token);
+    // Said while this was going on, to a window that has now been replaced.
+    const said = await stateOf(ledger, plan, epoch, signal);
+    if (said !== state) await window.setState(said);
     const pages = shards.reduce((sum, { summary }) => sum + summary.next - 1, 0);
     const hugeObjects = shards.reduce((sum, { summary }) => sum + summary.big.length, 0);
     context.log.info(
@@ -32,7 +39,7 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
     );
     return true;
   } finally {
-    await release();
+    await lock.release();
   }
 }
 
@@ -46,6 +53,8 @@ async function summarizeAll(ledger: Ledger, plan: PlanRecord, signal: AbortSigna
   }
   return shards;
 }
+const isOpen = ({ last, watermark, big }: ShardSummary): boolean =>
+  last === undefined || watermark < last || big.length > 0;
 
 /** The last word of the operators, unless the epoch was closed by an audit. */
 export async function stateOf(ledger: Ledger, plan: PlanRecord, epoch: number, signal: AbortSignal): Promise<RunState> {
@@ -64,11 +73,16 @@ const STATE_AFTER: Readonly<Record<EventRecord["action"], RunState>> = {
   halt: "halted",
 };
 
-async function retryLeft(ledger: Ledger, mid: string, epoch: number, signal: AbortSignal): Promise<string[]> {
+/** As the same look at the ledger saw it that made the sums: an outcome that came since is counted when it is committed. */
+async function retryLeft(
+  ledger: Ledger,
+  mid: string,
+  epoch: number,
+  shards: readonly SummarizedShard[],
+  signal: AbortSignal,
+): Promise<string[]> {
   const retry = await ledger.retry(mid, epoch, signal);
-  const left: string[] = [];
-  for (const [sid, seq] of retry?.pages ?? []) {
-    if (!(await ledger.done(mid, sid, seq, epoch, signal))) left.push(`${sid}.${seq}`);
-  }
-  return left;
+  const later = new Map(shards.map(({ shard, summary }) => [shard.sid, summary.later]));
+  const isLeft = ([sid, seq]: readonly [string, number]) => (later.get(sid)?.get(seq) ?? 0) < epoch;
+  return (retry?.pages ?? []).filter(isLeft).map(([sid, seq]) => `${sid}.${seq}`);
 }

@@ -92,3 +92,14 @@ export async function checkBullmq(redis: Redis): Promise<void> {
     `other workers of this Redis run BullMQ ${major}, this one ${BULLMQ_MAJOR}: run one version of sealift`,
   );
 }
+
+/** Part of maxmemory that is used; 0 where there is no limit. */
+export async function redisFullness(redis: Redis): Promise<number> {
+  const info = await redis.info("memory");
+  const field = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+  const max = field("maxmemory");
+  return max === 0 ? 0 : field("used_memory") / max;
+}
+
+/** Above this part of maxmemory nothing more is listed: at 100 % BullMQ could not even drain. */
+export const REDIS_FULL = 0.6;

@@ -4,6 +4,7 @@ import { noCounts, OUTCOMES, sumCounts } from "../core/plan.ts";
 import type { CodeCounts, Ledger, MigrationState, PlanRecord, ResultRecord } from "../ledger/ledger.ts";
 import { PREFIX } from "./keys.ts";
 import { stateOf } from "./rebuild.ts";
+import { REDIS_FULL, redisFullness } from "./redis.ts";
 import { type RunState, Window, type WindowTotals } from "./window.ts";
 
 export interface MigrationStatus {
@@ -46,8 +47,9 @@ export async function migrationStatus(sources: Sources, mid: string): Promise<Mi
   const meta = await window?.meta();
   const epoch = meta?.epoch ?? (await ledger.epoch(mid, signal));
   const result = await ledger.result(mid, epoch, signal);
-  if (result) return fromResult(plan, result);
-  if (window && meta) return fromWindow(plan, window, meta, await activeCopies(redis));
+  // A result beside open pages is nobody's audit: what Redis knows is shown instead (a planted result must not look like an end).
+  if (result && !(window && meta && (await isOpen(window, meta)))) return fromResult(plan, result);
+  if (window && meta) return fromWindow(plan, window, meta, redis);
   return fromLedger(sources, plan, epoch);
 }
 
@@ -85,16 +87,21 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
   };
 }
 
+const isOpen = async (window: Window, { epoch }: Meta): Promise<boolean> =>
+  (await window.openShards()).length > 0 || (await window.retryLeft(epoch)) > 0 || (await window.big.left()) > 0;
+
 type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
 
-async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: number): Promise<MigrationStatus> {
-  const [totals, open, listing, retryPagesLeft, bigLeft, noted] = await Promise.all([
+async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, redis: Redis): Promise<MigrationStatus> {
+  const [totals, open, listing, retryPagesLeft, bigLeft, noted, active, full] = await Promise.all([
     window.totals(),
     window.openShards(),
     window.listing(),
     window.retryLeft(meta.epoch),
     window.big.left(),
     window.big.partsNoted(),
+    redis.llen(`${PREFIX}:copy:active`),
+    redisFullness(redis),
   ]);
   return {
     ...common(plan),
@@ -108,7 +115,7 @@ async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, active: 
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft,
     huge: { open: bigLeft, partsHeld: noted.held, parts: noted.all },
-    trouble: meta.trouble,
+    trouble: fullText(full) ?? meta.trouble,
     result: undefined,
   };
 }
@@ -171,5 +178,9 @@ function stateName(state: RunState, totals: WindowTotals, activeCopies: number):
   }
 }
 
-const activeCopies = async (redis: Redis | undefined): Promise<number> =>
-  redis ? redis.llen(`${PREFIX}:copy:active`) : 0;
+/** Asked, not noted: at its limit Redis takes no note. */
+function fullText(full: number): string | undefined {
+  const percent = `Redis is ${Math.round(full * 100)} % full`;
+  if (full >= 1) return `${percent}: workers rest until there is room (raise its maxmemory)`;
+  return full < REDIS_FULL ? undefined : `${percent}: listing waits until there is room`;
+}

@@ -5,9 +5,12 @@
 import { asSealiftError } from "../core/error.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
 import { ensure } from "./ensure.ts";
+import { haltMigration } from "./finalize.ts";
+import { findMigrations, ledgerState } from "./known.ts";
 import { bigJobId, finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
-import { ACTIVE, KNOWN, SWEEP_LOCK } from "./keys.ts";
-import { rebuild, stateOf } from "./rebuild.ts";
+import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
+import { rebuild } from "./rebuild.ts";
+import { isRedisFull } from "./room.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
@@ -19,33 +22,40 @@ const CHECKPOINT_PAGES = 500;
 
 /** One round. False where another process is sweeping. */
 export async function sweep(context: PipelineContext, lockMs: number): Promise<boolean> {
-  if ((await context.redis.set(SWEEP_LOCK, context.name, "PX", lockMs, "NX")) === null) return false;
-  if ((await context.redis.exists(KNOWN)) === 0) await findMigrations(context);
+  if (!(await takeSweep(context, lockMs))) return false;
+  await findMigrations(context, lockMs);
   for (const mid of await context.redis.smembers(ACTIVE)) {
     try {
       await sweepMigration(context, mid);
     } catch (error) {
-      const { code, message } = asSealiftError(error);
-      context.log.warn({ migration: mid, errorCode: code }, `sweep: ${message}`);
+      if (isRedisFull(error)) throw error;
+      await reactTo(context, mid, error);
     }
   }
   return true;
 }
 
-/** After a flush nobody knows which migrations there are: the ledger does. */
-async function findMigrations(context: PipelineContext): Promise<void> {
-  const { ledger, redis, signal } = context;
-  for await (const mid of ledger.migrations(signal)) {
-    const state = await stateOf(ledger, await ledger.plan(mid, signal), await ledger.epoch(mid, signal), signal);
-    if (state === "running" || state === "paused" || state === "halted") await redis.sadd(ACTIVE, mid);
-  }
-  await redis.set(KNOWN, "1");
+/** A lock that would hold for ever is none of ours: it is taken away, and the next round may sweep. */
+async function takeSweep({ redis, name }: PipelineContext, lockMs: number): Promise<boolean> {
+  if ((await redis.set(SWEEP_LOCK, name, "PX", lockMs, "NX")) !== null) return true;
+  if ((await redis.pttl(SWEEP_LOCK)) === -1) await redis.del(SWEEP_LOCK);
+  return false;
+}
+
+/** Keys of another type answer no command of ours: the window is lost, and a rebuild puts others in their place. */
+async function reactTo(context: PipelineContext, mid: string, thrown: unknown): Promise<void> {
+  const error = asSealiftError(thrown);
+  context.log.warn({ migration: mid, errorCode: error.code }, `sweep: ${error.message}`);
+  if (String(thrown).includes("WRONGTYPE")) await windowOf(context, mid).lose();
+  if (error.code === "LEDGER_BROKEN") await haltMigration(context, mid, error);
 }
 
 async function sweepMigration(context: PipelineContext, mid: string): Promise<void> {
   const window = windowOf(context, mid);
   let meta = await window.meta();
   if (!meta) {
+    // Its ledger may be what it was halted for: a person looks first, and `resume` rebuilds.
+    if ((await ledgerState(context, mid)).state === "halted") return;
     if (!(await rebuild(context, mid))) return;
     meta = await window.meta();
   }
@@ -61,9 +71,12 @@ async function sweepMigration(context: PipelineContext, mid: string): Promise<vo
 }
 
 async function sweepShard(context: PipelineContext, window: Window, sid: string): Promise<void> {
-  const shard = await window.shard(sid);
-  if (!shard) return window.lose();
   const { mid } = window;
+  const shard = await window.shard(sid);
+  if (!shard || (await contradicts(window, sid, shard))) {
+    context.log.warn({ migration: mid, shard: sid }, "the window contradicts itself; rebuilding from the ledger");
+    return window.lose();
+  }
   if (shard.last === undefined) {
     const data = { v: PAYLOAD_VERSION, mid, sid };
     await ensure(context, context.queues.list, "shard", shardJobId(data), data);
@@ -71,6 +84,19 @@ async function sweepShard(context: PipelineContext, window: Window, sid: string)
   await ensurePages(context, window, sid, shard);
   if (shard.watermark >= CHECKPOINT_PAGES)
     await context.ledger.checkpoint(mid, sid, shard.watermark, CHECKPOINT_PAGES, context.signal);
+}
+
+/**
+ * Numbers that no step of ours leaves behind. What they would hide from the sweep would be waited for without an end; numbers that
+ * are wrong and agree with each other are found by the audit.
+ */
+async function contradicts(window: Window, sid: string, { next, watermark, last }: ShardWindow): Promise<boolean> {
+  if (!Number.isSafeInteger(next) || !Number.isSafeInteger(watermark) || watermark < 0 || watermark >= next)
+    return true;
+  if (last === undefined) return false;
+  if (last !== next - 1) return true;
+  // Committing the last page closes the shard in the same step.
+  return watermark >= last && (await window.openShards()).includes(sid);
 }
 
 async function ensurePages(context: PipelineContext, window: Window, sid: string, shard: ShardWindow): Promise<void> {

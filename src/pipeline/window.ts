@@ -1,4 +1,5 @@
 /** One migration's window in Redis: read, advanced and replaced here and nowhere else. */
+import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
@@ -13,9 +14,11 @@ import {
 import { addSums, amountsOf, bidsOf, differences } from "./amounts.ts";
 import { BigWindow } from "./bigwindow.ts";
 import { ACTIVE, of } from "./keys.ts";
-import { COMMIT, COMMIT_BIG, COMMIT_RETRY, EMIT } from "./scripts.ts";
+import { COMMIT, COMMIT_BIG, COMMIT_RETRY, EMIT, READY, RENEW } from "./scripts.ts";
+import { memberOf, shardNumbers, sumOf, wholeOf } from "./whole.ts";
 
-export type RunState = "running" | "paused" | "cancelled" | "halted" | "finished";
+const STATES = ["running", "paused", "cancelled", "halted", "finished"] as const;
+export type RunState = (typeof STATES)[number];
 
 export interface ShardWindow {
   readonly cursor: string | undefined;
@@ -37,6 +40,11 @@ export interface WindowTotals {
   readonly codes: CodeCounts;
 }
 
+export interface RebuildLock {
+  readonly token: string;
+  release(): Promise<void>;
+}
+
 export class Window {
   readonly #redis: Redis;
   readonly #keys: ReturnType<typeof of>;
@@ -47,7 +55,7 @@ export class Window {
     this.#redis = redis;
     this.#keys = of(mid);
     this.mid = mid;
-    this.big = new BigWindow(redis, this.#keys);
+    this.big = new BigWindow(redis, this.#keys, (answer) => this.#read(answer));
   }
 
   async isReady(): Promise<boolean> {
@@ -56,11 +64,12 @@ export class Window {
 
   /** undefined: the window is lost. */
   async meta(): Promise<{ state: RunState; epoch: number; trouble: string | undefined } | undefined> {
-    const meta = await this.#redis.hgetall(this.#keys.meta);
-    if (!meta["state"] || !(await this.isReady())) return undefined;
+    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta));
+    const [state, epoch] = [STATES.find((one) => one === meta["state"]), wholeOf(meta["epoch"] ?? "0")];
+    if (state === undefined || epoch === undefined || epoch < 0 || !(await this.isReady())) return undefined;
     return {
-      state: meta["state"] as RunState,
-      epoch: Number(meta["epoch"] ?? 0),
+      state,
+      epoch,
       trouble: meta["trouble"] || undefined,
     };
   }
@@ -77,28 +86,25 @@ export class Window {
   }
 
   openShards(): Promise<string[]> {
-    return this.#redis.smembers(this.#keys.open);
+    return this.#read(this.#redis.smembers(this.#keys.open));
   }
 
+  /** undefined: it is not there, or it was edited. */
   async shard(sid: string): Promise<ShardWindow | undefined> {
-    const found = await this.#redis.hgetall(this.#keys.shard(sid));
-    if (found["next"] === undefined) return undefined;
-    return {
-      cursor: found["cursor"] || undefined,
-      next: Number(found["next"]),
-      watermark: Number(found["wm"]),
-      last: found["last"] === undefined ? undefined : Number(found["last"]),
-    };
+    const found = await this.#read(this.#redis.hgetall(this.#keys.shard(sid)));
+    const numbers = shardNumbers(found);
+    return numbers && { ...numbers, cursor: found["cursor"] || undefined };
   }
 
   /** Pages emitted and not committed, the quantity the window bounds. */
   async outstanding(): Promise<number> {
-    const [pages, committed] = await this.#redis.hmget(this.#keys.totals, "pages", "committed");
+    const [pages, committed] = await this.#read(this.#redis.hmget(this.#keys.totals, "pages", "committed"));
     return Number(pages ?? 0) - Number(committed ?? 0);
   }
 
   async committedAbove(sid: string): Promise<Set<number>> {
-    return new Set((await this.#redis.smembers(this.#keys.outOfOrder(sid))).map(Number));
+    const members = await this.#read(this.#redis.smembers(this.#keys.outOfOrder(sid)));
+    return new Set(members.map(wholeOf).filter((seq) => seq !== undefined));
   }
 
   /** Shards that are still listed, and all that there are. */
@@ -121,14 +127,13 @@ export class Window {
 
   /** 2 counted and nothing is open any more, 1 counted, 0 counted before; STATE_LOST otherwise. */
   commit(done: DoneRecord, before: DoneRecord | undefined): Promise<number> {
-    const { ready, totals, open, big, retry } = this.#keys;
-    const huge = bidsOf(done);
-    const amounts = [huge.length, ...huge, ...differences(done, before)];
+    const { ready, totals, open, big, retry, shard, outOfOrder } = this.#keys;
+    const amounts = [...differences(done, before), ...bidsOf(done).flatMap((bid) => [`=${bid}`, 1])];
     if (done.epoch > 0) {
       const keys = [ready, retry(done.epoch), totals, open, big];
       return this.#run(COMMIT_RETRY, keys, [`${done.sid}.${done.seq}`, ...amounts]);
     }
-    const keys = [ready, this.#keys.shard(done.sid), this.#keys.outOfOrder(done.sid), totals, open, retry(0), big];
+    const keys = [ready, shard(done.sid), outOfOrder(done.sid), totals, open, big];
     return this.#run(COMMIT, keys, [done.sid, done.seq, ...amounts]);
   }
 
@@ -138,8 +143,28 @@ export class Window {
     return this.#run(COMMIT_BIG, [ready, big, totals, open, retry(epoch), parts], [done.bid, ...amountsOf(done)]);
   }
 
+  /** A key that holds something else than it should was edited: the window is given up, and rebuilt by the next sweep. */
+  async #read<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== "ReplyError") throw error;
+      // BullMQ and Redis have troubles of their own (full, loading, read-only), which say nothing of the window.
+      if (/WRONGTYPE/.test(error.message)) await this.lose();
+      throw new SealiftError("STATE_LOST", `the window of ${this.mid}: ${error.message.slice(0, 200)}`);
+    }
+  }
+
+  async #edited(what: string): Promise<never> {
+    await this.lose();
+    throw new SealiftError("STATE_LOST", `the window of ${this.mid} holds ${what} that sealift does not write`);
+  }
+
   async #run(script: string, keys: string[], args: (string | number)[]): Promise<number> {
-    const code = Number(await this.#redis.eval(script, keys.length, ...keys, ...args));
+    const code = Number(await this.#read(this.#redis.eval(script, keys.length, ...keys, ...args)));
+    if (code === -3) {
+      throw new SealiftError("LEDGER_BROKEN", `an outcome of ${this.mid} has numbers that no sum can take`);
+    }
     if (code === -1) throw new SealiftError("STATE_LOST", `the window of ${this.mid} is not in Redis`);
     if (code === -2) throw new SealiftError("STATE_LOST", `the window of ${this.mid} is behind its ledger`);
     return code;
@@ -147,20 +172,21 @@ export class Window {
 
   /** Up to `limit` pages that the epoch still has to go over. */
   async retryPages(epoch: number, limit: number): Promise<{ sid: string; seq: number }[]> {
-    const members = await this.#redis.srandmember(this.#keys.retry(epoch), limit);
-    return members.map((member) => {
-      const [sid = "", seq = ""] = member.split(".");
-      return { sid, seq: Number(seq) };
-    });
+    const members = await this.#read(this.#redis.srandmember(this.#keys.retry(epoch), limit));
+    const pages = members.map(memberOf);
+    const known = pages.filter((page) => page !== undefined);
+    // A stranger in the set would never leave it, and the epoch never end.
+    return known.length < pages.length ? this.#edited("a page") : known;
   }
 
   retryLeft(epoch: number): Promise<number> {
-    return this.#redis.scard(this.#keys.retry(epoch));
+    return this.#read(this.#redis.scard(this.#keys.retry(epoch)));
   }
 
   async totals(): Promise<WindowTotals> {
-    const found = await this.#redis.hgetall(this.#keys.totals);
-    const number = (field: string) => Number(found[field] ?? 0);
+    const found = await this.#read(this.#redis.hgetall(this.#keys.totals));
+    if (Object.values(found).some((value) => sumOf(value) === undefined)) await this.#edited("a sum");
+    const number = (field: string) => sumOf(found[field]) ?? 0;
     const codes: CodeCounts = {};
     for (const code of Object.keys(CODES) as Code[]) {
       const count = number(`code:${code}`);
@@ -180,50 +206,48 @@ export class Window {
     };
   }
 
-  // -- poison pages: the object in hand is named before it is touched
-
-  async poison(page: string): Promise<{ current: string | undefined; dead: string[] }> {
-    const found = await this.#redis.hgetall(this.#keys.poison(page));
-    const { current, ...dead } = found;
-    return { current: current || undefined, dead: Object.keys(dead).map((name) => name.slice(1)) };
-  }
-
-  async setCurrent(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { current: key });
-  }
-
-  async bury(page: string, key: string): Promise<void> {
-    await this.#redis.hset(this.#keys.poison(page), { [`=${key}`]: "1", current: "" });
-  }
-
-  async forgetPoison(page: string): Promise<void> {
-    await this.#redis.del(this.#keys.poison(page));
-  }
-
   // -- rebuild
 
-  /** One rebuilder at a time; answers its release, or undefined. */
-  async lockRebuild(ttlMs: number): Promise<(() => Promise<void>) | undefined> {
-    const won = await this.#redis.set(this.#keys.lock, "1", "PX", ttlMs, "NX");
-    return won === null ? undefined : async () => void (await this.#redis.del(this.#keys.lock));
+  /** One rebuilder at a time; undefined where there is one. The lock is renewed until it is released. */
+  async lockRebuild(ttlMs: number): Promise<RebuildLock | undefined> {
+    const key = this.#keys.lock;
+    const token = randomUUID();
+    if ((await this.#redis.set(key, token, "PX", ttlMs, "NX")) === null) {
+      // Without an end it is none of ours.
+      if ((await this.#redis.pttl(key)) === -1) await this.#redis.del(key);
+      return undefined;
+    }
+    const renew = () => void this.#redis.eval(RENEW, 1, key, token, ttlMs).catch(() => undefined);
+    const timer = setInterval(renew, ttlMs / 4);
+    const release = async () => {
+      clearInterval(timer);
+      await this.#redis.eval(RENEW, 1, key, token, 0);
+    };
+    return { token, release };
   }
 
   async lose(): Promise<void> {
     await this.#redis.del(this.#keys.ready);
   }
 
-  /** Replaces the whole window at once; `ready` is its last write. */
-  async install(fresh: {
-    readonly shards: readonly SummarizedShard[];
-    readonly state: RunState;
-    readonly epoch: number;
-    readonly retry: readonly string[];
-  }): Promise<void> {
+  /**
+   * Replaces the whole window at once; `ready` is its last write. With the token of a rebuild's lock it is written only where that
+   * lock still holds: a process that stood still would put an old window in the place of a newer one.
+   */
+  async install(
+    fresh: {
+      readonly shards: readonly SummarizedShard[];
+      readonly state: RunState;
+      readonly epoch: number;
+      readonly retry: readonly string[];
+    },
+    token?: string,
+  ): Promise<void> {
     const change = this.#redis.multi();
     const shards = fresh.shards.length;
     const sums = { pages: 0, committed: 0, listed: 0, listedBytes: 0, bytes: 0, verified: 0, shards };
     const { meta, totals, open, listing, retry, big, parts } = this.#keys;
-    change.del(meta, totals, open, listing, retry(fresh.epoch), big, parts);
+    change.del(this.#keys.ready, meta, totals, open, listing, retry(fresh.epoch), big, parts);
     for (const { shard, summary } of fresh.shards) {
       this.#installShard(change, shard.sid, summary);
       addSums(sums, summary);
@@ -234,11 +258,15 @@ export class Window {
     change.hset(this.#keys.totals, sums);
     change.hset(this.#keys.meta, { state: fresh.state, epoch: fresh.epoch, trouble: "" });
     if (fresh.state === "running" || fresh.state === "paused") change.sadd(ACTIVE, this.mid);
-    change.set(this.#keys.ready, "1");
+    else change.srem(ACTIVE, this.mid);
+    if (token === undefined) change.set(this.#keys.ready, "1");
+    else change.eval(READY, 2, this.#keys.lock, this.#keys.ready, token);
     const answers = await change.exec();
     const failed = answers?.find(([error]) => error !== null);
     if (!answers || failed)
       throw new SealiftError("STATE_LOST", `the window of ${this.mid} could not be written: ${failed?.[0]?.message}`);
+    if (answers.at(-1)?.[1] === 0)
+      throw new SealiftError("STATE_LOST", `the rebuild of ${this.mid} took too long: somebody else is at it`);
   }
 
   #installShard(change: ReturnType<Redis["multi"]>, sid: string, summary: SummarizedShard["summary"]): void {

@@ -1,5 +1,5 @@
 /** One worker process: BullMQ workers for its queues, the sweeper, a heartbeat, and an end that gives work back. */
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { asSealiftError, type SealiftError } from "../core/error.ts";
@@ -10,6 +10,7 @@ import { finalizeMigration, haltMigration } from "./finalize.ts";
 import { PREFIX, WORKERS } from "./keys.ts";
 import { beat } from "./workers.ts";
 import { listShard } from "./lister.ts";
+import { isRedisFull, fullError, Room } from "./room.ts";
 import { sweep } from "./sweeper.ts";
 
 export type WorkerKind = "list" | "copy";
@@ -55,9 +56,10 @@ export class WorkerProcess {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #lag = monitorEventLoopDelay({ resolution: 20 });
   readonly #onStuck: () => void;
+  readonly #room: Room;
   #sweeping = Promise.resolve();
   #inHand = 0;
-  #lastJobMs = Date.now();
+  #lastJobMs = performance.now();
 
   /** `onStuck`: jobs wait and this process cannot get at them any more. */
   constructor(
@@ -71,6 +73,7 @@ export class WorkerProcess {
     this.#onStuck = onStuck;
     this.#kind = kind;
     this.#times = times;
+    this.#room = new Room(context, this.#workers);
     if (kind === "list") this.#listen("list", listShard, LIST_SHARDS, connect);
     else this.#listen("copy", copyJob, times.pages, connect);
     this.#listen("control", finalizeMigration, 1, connect);
@@ -90,7 +93,9 @@ export class WorkerProcess {
       removeOnComplete: { count: 0 },
       removeOnFail: { count: 500 },
     });
-    worker.on("error", (error) => this.#context.log.debug({ queue, reason: error.message }, "queue connection"));
+    worker.on("error", (error) => {
+      if (!this.#room.noticed(error)) this.#context.log.debug({ queue, reason: error.message }, "queue connection");
+    });
     this.#workers.push(worker);
   }
 
@@ -102,19 +107,21 @@ export class WorkerProcess {
     } catch (thrown) {
       if (thrown instanceof DelayedError || thrown instanceof WaitingError || thrown instanceof UnrecoverableError)
         throw thrown;
-      const error = asSealiftError(thrown);
+      this.#room.noticed(thrown);
+      const error = isRedisFull(thrown) ? fullError(thrown) : asSealiftError(thrown);
+      if (error.code === "JOB_UNKNOWN") throw new UnrecoverableError(`ghost job: ${error.message}`);
       await this.#report(job, error);
       throw error;
     } finally {
       this.#inHand--;
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
     }
   }
 
   async #report(job: Job, error: SealiftError): Promise<void> {
     const mid = String((job.data as { mid?: unknown }).mid);
     const fields = { migration: mid, job: job.id, errorCode: error.code, attempt: job.attemptsMade + 1 };
-    if (error.code === "INTERRUPTED") return;
+    if (error.code === "INTERRUPTED" || error.code === "REDIS_FULL") return;
     this.#context.log.warn(fields, error.line());
     try {
       if (error.retry === "never" && error.code !== "INTERNAL") await haltMigration(this.#context, mid, error);
@@ -126,8 +133,9 @@ export class WorkerProcess {
 
   #every(ms: number, act: () => Promise<void>): void {
     const round = () => {
+      if (this.#room.full) return;
       act().catch((error: unknown) => {
-        if (!this.#context.draining.aborted)
+        if (!this.#context.draining.aborted && !this.#room.noticed(error))
           this.#context.log.warn({ errorCode: asSealiftError(error).code }, String(error));
       });
     };
@@ -146,14 +154,15 @@ export class WorkerProcess {
   }
 
   async #beat(): Promise<void> {
-    const { redis, name } = this.#context;
+    const { redis, name, paces } = this.#context;
     const lagMs = Math.round(this.#lag.percentile(99) / 1e6);
     this.#lag.reset();
     if (lagMs > SLOW_MS) this.#context.log.warn({ lagMs }, "the event loop is slow: this process has too much in hand");
     const rssBytes = process.memoryUsage.rss();
     const slots = this.#kind === "copy" ? this.#times.pages : LIST_SHARDS;
     const at = this.#context.now().toISOString();
-    await beat(redis, { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at }, HEARTBEAT_MS * 5);
+    const status = { name, kind: this.#kind, pid: process.pid, slots, rssBytes, lagMs, at, paces: paces() };
+    await beat(redis, status, HEARTBEAT_MS * 5);
     await this.#watch();
   }
 
@@ -163,11 +172,12 @@ export class WorkerProcess {
    */
   async #watch(): Promise<void> {
     const queue = this.#context.queues[this.#kind];
-    const idle = this.#inHand === 0 && Date.now() - this.#lastJobMs > STUCK_MS;
+    if (this.#room.full) this.#lastJobMs = performance.now();
+    const idle = this.#inHand === 0 && performance.now() - this.#lastJobMs > STUCK_MS;
     if (!idle || this.#context.draining.aborted) return;
     const waiting = await queue.getWaitingCount();
     if (waiting === 0 || (await queue.isPaused())) {
-      this.#lastJobMs = Date.now();
+      this.#lastJobMs = performance.now();
       return;
     }
     this.#context.log.error({ queue: queue.name, waiting }, "jobs wait and none reaches this process: ending it");

@@ -1,5 +1,6 @@
 /** Worker processes as Redis sees them: a hash each that expires without heartbeat. They size the window and fill `status`. */
 import type { Redis } from "ioredis";
+import type { Pace } from "../core/pace.ts";
 import { WORKERS } from "./keys.ts";
 
 export interface WorkerStatus {
@@ -11,7 +12,11 @@ export interface WorkerStatus {
   readonly rssBytes: number;
   readonly lagMs: number;
   readonly at: string;
+  /** How it asks rationed resources: the busiest few. */
+  readonly paces?: readonly Pace[];
 }
+
+const PACES_MAX = 8;
 
 /** Those that gave a sign of life within the last seconds. */
 export async function workerStatus(redis: Redis): Promise<WorkerStatus[]> {
@@ -28,17 +33,45 @@ export async function workerStatus(redis: Redis): Promise<WorkerStatus[]> {
         rssBytes: number("rssBytes"),
         lagMs: number("lagMs"),
         at: beat["at"] ?? "",
+        paces: pacesOf(beat["paces"]),
       });
     }
   }
   return found;
 }
 
+/** Shown and nothing else: whoever can write to Redis could write this. */
+function pacesOf(text: string | undefined): readonly Pace[] {
+  try {
+    const value: unknown = JSON.parse(text ?? "[]");
+    return Array.isArray(value) ? value.slice(0, PACES_MAX).flatMap(paceOf) : [];
+  } catch {
+    return [];
+  }
+}
+
+function paceOf(value: Readonly<Record<string, unknown>> | null): Pace[] {
+  const resource = value?.["resource"];
+  if (typeof resource !== "string" || !/^[\w./:-]{1,200}$/.test(resource)) return [];
+  const number = (field: keyof Pace) => Number(value?.[field]) || 0;
+  return [
+    {
+      resource,
+      requests: number("requests"),
+      throttled: number("throttled"),
+      rate: number("rate"),
+      achieved: number("achieved"),
+      waitMs: number("waitMs"),
+    },
+  ];
+}
+
 export async function beat(redis: Redis, worker: WorkerStatus, ttlMs: number): Promise<void> {
-  const { name, ...fields } = worker;
+  const { name, paces = [], ...fields } = worker;
+  const busiest = [...paces].sort((a, b) => b.requests - a.requests).slice(0, PACES_MAX);
   await redis
     .multi()
-    .hset(WORKERS + name, fields)
+    .hset(WORKERS + name, { ...fields, paces: JSON.stringify(busiest) })
     .pexpire(WORKERS + name, ttlMs)
     .exec();
 }
@@ -54,7 +87,7 @@ const known = new WeakMap<Redis, { readonly workers: Promise<WorkerStatus[]>; re
 /** The living workers, asked for anew every few seconds. */
 function livingWorkers(redis: Redis, nowMs: number): Promise<WorkerStatus[]> {
   const last = known.get(redis);
-  if (last && nowMs - last.at < WINDOW_TTL_MS) return last.workers;
+  if (last && Math.abs(nowMs - last.at) < WINDOW_TTL_MS) return last.workers;
   const workers = workerStatus(redis);
   known.set(redis, { workers, at: nowMs });
   workers.catch(() => known.delete(redis));

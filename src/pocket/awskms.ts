@@ -9,15 +9,22 @@ import { type Input, OPERATIONS } from "./awskms/operations.ts";
 import { AwsRefusal } from "./awskms/refusal.ts";
 import { type PocketCredentials, verifySignature } from "./awskms/signature.ts";
 import { type PocketRequest, type PocketServer, readBody, startPocketServer } from "./http.ts";
+import { Quota } from "./quota.ts";
 
 export interface PocketAwsKmsOptions {
   readonly port?: number | undefined;
   readonly credentials?: PocketCredentials | undefined;
+  /** Other callers of the same account. */
+  readonly others?: readonly PocketCredentials[] | undefined;
   /** Where `createKey` puts keys that are not named by an ARN. */
   readonly region?: string | undefined;
+  /** Cryptographic operations a second, of all callers together. */
+  readonly perSecond?: number | undefined;
 }
 
 export interface PocketAwsKms extends PocketServer {
+  /** By access key id. */
+  readonly quota: Quota;
   /** Returns the ARN; a key that is there already stays. Replicas of one multi-Region key (`mrk-...`) share their material. */
   createKey(options?: { readonly arn?: string }): string;
   disable(arn: string): void;
@@ -27,14 +34,24 @@ export interface PocketAwsKms extends PocketServer {
 }
 
 const TARGET = /^TrentService\.(\w+)$/;
+/** These share the account's quota of cryptographic operations; all others have quotas of their own, which are not kept here. */
+const RATIONED = new Set(["Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"]);
+
+interface Door {
+  readonly ring: KeyRing;
+  readonly callers: readonly PocketCredentials[];
+  readonly quota: Quota;
+}
 
 export async function startPocketAwsKms(options: PocketAwsKmsOptions = {}): Promise<PocketAwsKms> {
   const region = options.region ?? "us-east-1";
   const credentials = options.credentials ?? { accessKeyId: "pocket", secretAccessKey: "pocket-secret" };
   const ring = new KeyRing();
+  const quota = new Quota(options.perSecond);
+  const door = { ring, callers: [credentials, ...(options.others ?? [])], quota };
   const server = await startPocketServer(async (request, response, count) => {
     try {
-      answer(response, 200, await operate(ring, credentials, request, count));
+      answer(response, 200, await operate(door, request, count));
     } catch (error) {
       if (!(error instanceof AwsRefusal)) throw error;
       answer(response, error.status, { __type: error.type, message: error.message });
@@ -45,6 +62,7 @@ export async function startPocketAwsKms(options: PocketAwsKmsOptions = {}): Prom
   };
   return {
     ...server,
+    quota,
     createKey: ({ arn } = {}) => ring.create(region, arn === undefined ? {} : { arn }).arn,
     disable: (arn) => setState(arn, "Disabled"),
     enable: (arn) => setState(arn, "Enabled"),
@@ -53,8 +71,7 @@ export async function startPocketAwsKms(options: PocketAwsKmsOptions = {}): Prom
 }
 
 async function operate(
-  ring: KeyRing,
-  credentials: PocketCredentials,
+  { ring, callers, quota }: Door,
   request: PocketRequest,
   count: (label: string) => void,
 ): Promise<object> {
@@ -65,7 +82,10 @@ async function operate(
     throw new AwsRefusal("UnknownOperationException", "", 404);
   }
   count(name);
-  const region = verifySignature(request, body, credentials);
+  const { region, caller } = verifySignature(request, body, callers);
+  if (RATIONED.has(name) && !quota.take(caller)) {
+    throw new AwsRefusal("ThrottlingException", "You have exceeded the rate at which you may call KMS.");
+  }
   return operation(ring, region, parse(body));
 }
 

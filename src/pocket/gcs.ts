@@ -11,6 +11,7 @@ import { download } from "./gcs/download.ts";
 import { applied, parseJson, resourceOf } from "./gcs/resource.ts";
 import { type Bucket, checkConditions, Cloud } from "./gcs/state.ts";
 import { Uploads } from "./gcs/upload.ts";
+import { heard } from "./harm.ts";
 import { type PocketRequest, type PocketServer, readBody, startPocketServer } from "./http.ts";
 
 const PAGE_OBJECTS_MAX = 1000;
@@ -19,6 +20,8 @@ export interface PocketGcsOptions {
   readonly port?: number;
   /** Bytes that one request of a resumable upload persists at most (default: all of them). */
   readonly persistBytesMax?: number;
+  /** Objects of a listing's page, however many are asked for. */
+  readonly rowsMax?: number;
 }
 
 export interface PocketGcs extends PocketServer {
@@ -27,11 +30,12 @@ export interface PocketGcs extends PocketServer {
 
 export async function startPocketGcs(options: PocketGcsOptions = {}): Promise<PocketGcs> {
   const cloud = new Cloud();
+  const { rowsMax = PAGE_OBJECTS_MAX } = options;
   let url = "";
   const uploads = new Uploads(cloud, () => url, options.persistBytesMax ?? Number.POSITIVE_INFINITY);
   const server = await startPocketServer(async (request, response, count) => {
     try {
-      count(await route({ cloud, uploads, origin: url }, request, response));
+      count(await route({ cloud, uploads, origin: url, rowsMax }, heard(request), response));
     } catch (error) {
       if (!(error instanceof Refusal) || response.headersSent) throw error;
       request.incoming.resume();
@@ -46,6 +50,7 @@ interface Rooms {
   readonly cloud: Cloud;
   readonly uploads: Uploads;
   readonly origin: string;
+  readonly rowsMax: number;
 }
 
 /** Answers, and names the operation for the counts. */
@@ -150,11 +155,11 @@ async function object(
   return "get";
 }
 
-function list({ origin }: Rooms, bucket: Bucket, { query }: PocketRequest, response: ServerResponse): void {
+function list({ origin, rowsMax }: Rooms, bucket: Bucket, { query }: PocketRequest, response: ServerResponse): void {
   const prefix = query.get("prefix") ?? "";
   const delimiter = query.get("delimiter") ?? "";
   const end = query.get("endOffset");
-  const maximum = Math.min(Number(query.get("maxResults") ?? PAGE_OBJECTS_MAX), PAGE_OBJECTS_MAX);
+  const maximum = Math.min(Number(query.get("maxResults") ?? rowsMax), rowsMax);
   const token = query.get("pageToken");
   const resumed = token === null ? "" : Buffer.from(token, "base64url").toString("utf8");
   const start = [query.get("startOffset") ?? "", prefix, resumed].sort(compareKeys).at(-1) ?? "";

@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { changeAnswer, type PocketAnswer, readSome, unheard } from "./harm.ts";
 
 export interface PocketRequest {
   readonly method: string;
@@ -12,6 +13,8 @@ export interface PocketRequest {
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage["headers"];
   readonly incoming: IncomingMessage;
+  /** Names of headers and parameters that the cloud takes no notice of; see `heard`. */
+  readonly forgets?: RegExp | undefined;
 }
 
 /** A fault happens to requests it matches, after `skip` of them, `times` times (default once). */
@@ -21,8 +24,23 @@ export interface Fault {
   readonly times?: number;
   /** Wait before anything else happens. */
   readonly delayMs?: number;
-  /** Answer with this instead of working. */
-  readonly answer?: { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string };
+  /** Somebody else does something first: another writer, an operator. */
+  readonly first?: (request: PocketRequest) => void | Promise<void>;
+  /** Answer with this instead of working; with `afterBytes`, in the middle of the request's body, and hang up. */
+  readonly answer?: {
+    readonly status: number;
+    readonly headers?: Record<string, string>;
+    readonly body?: string | ((sent: Buffer) => string);
+    readonly afterBytes?: number;
+  };
+  /** Work as if headers, parameters and metadata of these names had not been sent. */
+  readonly forgets?: RegExp;
+  /** Work, then answer something else. */
+  readonly change?: (answer: PocketAnswer) => PocketAnswer;
+  /** Work, and so much later once more, unasked: a proxy has sent a request without a body twice. */
+  readonly againMs?: number;
+  /** Hang up at once and work so much later: a request without a body was stuck somewhere. */
+  readonly lateMs?: number;
   /** Work, then drop the connection after this many bytes of the answer's body. */
   readonly cutBodyAt?: number;
   /** Work completely, then drop the connection without an answer (the ambiguous put). */
@@ -96,19 +114,45 @@ async function serve(
   const path = mark < 0 ? target : target.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1));
   const method = incoming.method ?? "GET";
-  const request: PocketRequest = { method, path, query, headers: incoming.headers, incoming };
+  const asked: PocketRequest = { method, path, query, headers: incoming.headers, incoming };
   const count = (label: string) => counts.set(label, (counts.get(label) ?? 0) + 1);
   count(method);
-  const fault = faults.take(request);
-  if (fault?.delayMs) await new Promise((resolve) => setTimeout(resolve, fault.delayMs));
-  if (fault?.answer) {
-    incoming.resume();
-    response.writeHead(fault.answer.status, fault.answer.headers ?? {}).end(fault.answer.body ?? "");
-    return;
+  const fault = faults.take(asked);
+  const request = fault?.forgets ? { ...asked, forgets: fault.forgets } : asked;
+  const work = (to: ServerResponse) => handler(request, to, (label) => count(`${method} ${label}`));
+  if (fault?.delayMs) await pause(fault.delayMs);
+  await fault?.first?.(request);
+  if (fault?.answer) return refuseWith(fault.answer, incoming, response);
+  if (fault?.lateMs !== undefined) {
+    incoming.socket.destroy();
+    await pause(fault.lateMs);
+    return work(unheard(incoming));
   }
+  if (fault?.change) changeAnswer(response, fault.change);
   if (fault?.cutBodyAt !== undefined) cutAfter(response, fault.cutBodyAt);
   if (fault?.loseAnswer) loseAnswer(response);
-  await handler(request, response, (label) => count(`${method} ${label}`));
+  await work(response);
+  if (fault?.againMs === undefined) return;
+  await pause(fault.againMs);
+  await work(unheard(incoming));
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function refuseWith(
+  { status, headers = {}, body = "", afterBytes }: NonNullable<Fault["answer"]>,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (typeof body !== "string") {
+    response.writeHead(status, headers).end(body(await readBody(incoming)));
+  } else if (afterBytes === undefined) {
+    incoming.resume();
+    response.writeHead(status, headers).end(body);
+  } else {
+    await readSome(incoming, afterBytes);
+    response.writeHead(status, { ...headers, connection: "close" }).end(body);
+  }
 }
 
 /** The head goes out whole, then at most `limit` bytes of the body, then the socket dies. */

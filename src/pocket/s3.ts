@@ -3,6 +3,7 @@
  * encryption at rest as S3 shows it. What is known of S3 only from its documentation is marked where it is done.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { heard } from "./harm.ts";
 import { type PocketRequest, type PocketServer, startPocketServer } from "./http.ts";
 import { parseAddress } from "./s3/address.ts";
 import { type BucketOptions, makeBucket } from "./s3/buckets.ts";
@@ -18,6 +19,10 @@ export interface PocketS3Options {
   readonly region?: string | undefined;
   /** The server's clock. */
   readonly nowMs?: (() => number) | undefined;
+  /** Rows of a listing's page, however many are asked for: S3 promises no number. */
+  readonly rowsMax?: number | undefined;
+  /** As servers exist: joins parts in the order in which they are named, checks nothing about the whole and states no checksum. */
+  readonly joinsBlindly?: boolean | undefined;
 }
 
 export interface PocketS3 extends PocketServer {
@@ -25,9 +30,12 @@ export interface PocketS3 extends PocketServer {
   createBucket(name: string, options?: BucketOptions): void;
 }
 
+const ROWS_MAX = 1000;
+
 export async function startPocketS3(options: PocketS3Options = {}): Promise<PocketS3> {
   const nowMs = options.nowMs ?? Date.now;
-  const cloud: Cloud = { region: options.region ?? "us-east-1", nowMs, buckets: new Map() };
+  const { rowsMax = ROWS_MAX, joinsBlindly = false } = options;
+  const cloud: Cloud = { region: options.region ?? "us-east-1", nowMs, buckets: new Map(), rowsMax, joinsBlindly };
   const credentials = options.credentials ?? { accessKeyId: "pocket", secretAccessKey: "pocket-secret" };
   const gate = new Gate(credentials, cloud.region, nowMs);
   let requests = 0;
@@ -56,7 +64,7 @@ async function operate(
   const signed = gate.admit(request, canonical);
   const { name, operation } = findRoute(request, bucketName, key);
   count(name);
-  return operation({ cloud, request, signed, bucketName, key });
+  return operation({ cloud, request: heard(request), signed, bucketName, key });
 }
 
 function refuse(refusal: S3Refusal, request: PocketRequest, requestId: string): Answer {

@@ -3,7 +3,7 @@ import { SealiftError } from "../core/error.ts";
 import type { DataKey } from "../core/key.ts";
 import type { Attributes, ObjectHead } from "../core/object.ts";
 import type { Seal } from "../envelope/envelope.ts";
-import { lostAttribute } from "./attributes.ts";
+import { lostOnTheWay } from "./attributes.ts";
 import { openDestinationKey } from "./keys.ts";
 import { recognise, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
@@ -32,17 +32,9 @@ export async function attest(sent: Sent, put: ObjectHead, crossing: Crossing): P
   }
   if (head.sizeBytes !== sent.sizeBytes) throw mismatch(`it has ${head.sizeBytes} of ${sent.sizeBytes} bytes`);
   if (head.crc32c !== undefined && head.crc32c !== sent.crc32c) throw mismatch("its CRC32C differs");
-  const lost = lostAttribute(sent.attributes, head.attributes) ?? lostOfOurs(sent.attributes, head.attributes);
+  const lost = lostOnTheWay(sent.attributes, head.attributes);
   if (lost !== undefined) throw mismatch(`its ${lost} differs`);
   return sent.seal === undefined ? false : attestKey(sent, sent.seal, head, crossing);
-}
-
-/** The envelope's own names and the stamp: here they are known to the letter. */
-function lostOfOurs(wanted: Attributes, found: Attributes): string | undefined {
-  for (const [name, value] of wanted.metadata) {
-    if (found.metadata.get(name) !== value) return `metadata ${JSON.stringify(name)}`;
-  }
-  return undefined;
 }
 
 async function attestKey(sent: Sent, seal: Seal, head: ObjectHead, crossing: Crossing): Promise<boolean> {

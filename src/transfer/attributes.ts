@@ -111,5 +111,13 @@ export function lostAttribute(wanted: Attributes, found: Attributes): string | u
   return undefined;
 }
 
+/** The same of what was sent a moment ago: the envelope's own names and the stamp are then known to the letter. */
+export function lostOnTheWay(wanted: Attributes, found: Attributes): string | undefined {
+  for (const [name, value] of wanted.metadata) {
+    if (found.metadata.get(name) !== value) return `metadata ${show(name)}`;
+  }
+  return lostAttribute(wanted, found);
+}
+
 const unfit = (why: string) => new SealiftError("METADATA_UNFIT", why);
 const show = (name: string): string => JSON.stringify(name.slice(0, 64));

@@ -10,6 +10,7 @@ import type { Receipt } from "../core/receipt.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
+import { lostOnTheWay } from "./attributes.ts";
 import { type Neighbours, refuseDivided } from "./divided.ts";
 import { freshKey, handOver } from "./keys.ts";
 import { attributesOf, type Decision, type Move, planObject } from "./plan.ts";
@@ -27,7 +28,15 @@ export interface CopyOptions {
   readonly standing?: "absent" | undefined;
   /** What a listing has said of the source; else it is asked. */
   readonly neighbours?: Neighbours | undefined;
+  /** Milliseconds that only grow. */
+  readonly now?: (() => number) | undefined;
 }
+
+/**
+ * A key service may let us wait for minutes, and servers give up a body that nobody reads: after this it is opened again, in the same
+ * version, rather than lost half-way.
+ */
+const BODY_IDLE_MS = 10_000;
 
 /** One object of a job on its way. */
 export interface Task extends Crossing {
@@ -36,6 +45,7 @@ export interface Task extends Crossing {
   readonly key: string;
   readonly verify: boolean;
   readonly neighbours: Neighbours | undefined;
+  readonly now: () => number;
 }
 
 type Condition = "absent" | VersionPin;
@@ -48,8 +58,8 @@ export async function copyObject(
   options: CopyOptions,
 ): Promise<Receipt> {
   try {
-    const { signal, verify, neighbours } = options;
-    const task = { listed, shores, rules, signal, verify, neighbours, key: destinationKey(listed.key, shores) };
+    const { signal, verify, neighbours, now = () => performance.now() } = options;
+    const task = { listed, shores, rules, signal, verify, neighbours, now, key: destinationKey(listed.key, shores) };
     const standing = options.standing ? undefined : await shores.destination.head(task.key, signal);
     if (!standing) return await ship(task, "absent");
     return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
@@ -64,7 +74,7 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
   const source = await sourceAsListed(listed, task);
   const start = await startOf(shores.source, source, shores.envelopes, signal);
   const { plan, move } = await decide(source, start, task);
-  const same = await compareStanding({ source, move, standing }, task, task.verify);
+  const same = await compareStanding({ source, move, standing }, task, task.verify, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
     return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, notes };
@@ -85,16 +95,24 @@ function accepted({ plan, move }: Decision): { plan: Plan; move: Move } {
 }
 
 async function ship(task: Task, condition: Condition): Promise<Receipt> {
-  const { listed, shores, signal } = task;
-  const opened = await shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
+  const { listed, shores } = task;
+  let opened = await openSource(task);
   let done = false;
   try {
     checkAsListed(opened.head, listed);
+    const openedMs = task.now();
     const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
     const { plan, move } = await decide(opened.head, peeked.prefix, task);
     const cargo = await load(move, opened.head, task);
     try {
-      const source = new Passage(peeked.body, opened.head);
+      let { body } = peeked;
+      if (task.now() - openedMs > BODY_IDLE_MS) {
+        await dismiss(opened);
+        opened = await openSource(task);
+        checkAsListed(opened.head, listed);
+        ({ body } = opened);
+      }
+      const source = new Passage(body, opened.head);
       const receipt = await send(task, condition, cargo, source);
       done = source.whole;
       return receipt.outcome === "already" ? receipt : { ...receipt, notes: [...plan.notes, ...cargo.notes] };
@@ -105,6 +123,9 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
     if (!done) await dismiss(opened);
   }
 }
+
+const openSource = ({ listed, shores, signal }: Task): Promise<OpenObject> =>
+  shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });
 
 /** The error that ended the copy is the one to be told, not what the closing of its connection says. */
 async function dismiss(opened: OpenObject): Promise<void> {
@@ -186,7 +207,7 @@ async function send(task: Task, condition: Condition, cargo: Cargo, source: Pass
     if (!collided) throw error;
     return await judgeAfterCollision(task);
   }
-  checkArrived(put, leaving, sizeBytes);
+  checkArrived(put, leaving, sizeBytes, attributes);
   const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
   const verified = verify ? await attest(sent, put.head, task) : false;
   const { outcome } = cargo;
@@ -204,10 +225,13 @@ async function judgeAfterCollision(task: Task): Promise<Receipt> {
   throw new SealiftError("STORE_BUSY", "the destination changed while the object was being written");
 }
 
-function checkArrived(put: PutReceipt, sent: Passage, sizeBytes: number): void {
+/** What the destination says it has now, which costs no request: also where nothing is read back. */
+function checkArrived(put: PutReceipt, sent: Passage, sizeBytes: number, attributes: Attributes): void {
   const lie = (what: string) => new SealiftError("VERIFY_MISMATCH", `after the put, ${what}`);
   if (!sent.whole) throw lie("the destination had not read the whole body");
   if (put.head.sizeBytes !== sizeBytes) throw lie(`the destination has ${put.head.sizeBytes} of ${sizeBytes} bytes`);
   if (put.crc32c !== sent.crc32c) throw lie("the CRC32C of the bytes sent is not that of the bytes read");
   if (put.head.crc32c !== undefined && put.head.crc32c !== sent.crc32c) throw lie("the destination's CRC32C differs");
+  const lost = lostOnTheWay(attributes, put.head.attributes);
+  if (lost !== undefined) throw lie(`its ${lost} differs`);
 }

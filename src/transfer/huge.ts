@@ -71,7 +71,8 @@ export async function hugeAmong(objects: readonly ListedObject[], crossing: Cros
 export function taskOf(listed: ListedObject, crossing: Crossing): Task {
   // Few and dear: where a sample is verified, all of these are in it.
   const verify = crossing.rules.verify !== "none";
-  return { ...crossing, listed, verify, neighbours: undefined, key: destinationKey(listed.key, crossing.shores) };
+  const key = destinationKey(listed.key, crossing.shores);
+  return { ...crossing, listed, verify, neighbours: undefined, now: () => performance.now(), key };
 }
 
 /** The name of the upload at the destination. */
@@ -207,7 +208,7 @@ async function proven(task: Task, standing: ObjectHead): Promise<boolean> {
     throw error;
   }
   const { move } = await decide(source, await startOf(shores.source, source, shores.envelopes, signal), task);
-  const same = await compareStanding({ source, move, standing }, task, task.verify);
+  const same = await compareStanding({ source, move, standing }, task, task.verify, false);
   if (same.why !== undefined) throw new SealiftError("VERIFY_MISMATCH", `read back, ${same.why}`);
   return same.verified;
 }

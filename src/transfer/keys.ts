@@ -1,39 +1,27 @@
-/**
- * Data keys changing hands. A key is opened only when its context and the key that wraps it are the job's (a writer of the source
- * bucket may put somebody else's wrapped key beside an object of their own), and whoever is given one here wipes it.
- */
+/** Data keys changing hands. A key is opened only when the job allows it (allowed.ts), and whoever is given one here wipes it. */
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { Envelope, Seal } from "../envelope/envelope.ts";
-import type { Kms, Unwrapped } from "../kms/kms.ts";
+import type { Kms, Rewrapped, Unwrapped } from "../kms/kms.ts";
+import { checkAllowed, checkMayOpen } from "./allowed.ts";
 import type { Recognised } from "./recognise.ts";
-import type { Crossing, Rules } from "./shores.ts";
-
-/** Throws KEY_CONTEXT or KMS_KEY_NOT_ALLOWED, as far as it can be known without asking a KMS. */
-export function checkMayOpen(seal: Seal, rules: Rules): void {
-  for (const [name, value] of rules.requireContext) {
-    if (seal.context.get(name) === value) continue;
-    throw new SealiftError("KEY_CONTEXT", `its key context does not hold the required pair ${JSON.stringify(name)}`);
-  }
-  const named = seal.wrapped?.uri;
-  // AWS names one key in several ways (alias, multi-Region replicas): there only the KMS's own answer counts.
-  if (named !== undefined && keyScheme(named) !== "aws-kms") checkAllowed(named, rules);
-}
-
-function checkAllowed(by: KeyUri, rules: Rules): void {
-  if (rules.allow.length === 0 || rules.allow.includes(by)) return;
-  throw new SealiftError("KMS_KEY_NOT_ALLOWED", `its data key is wrapped by ${by}, which keys.allow does not list`);
-}
+import { type HandedKey, questionOf } from "./rewrapped.ts";
+import type { Crossing } from "./shores.ts";
 
 /** The data key of a source object, allowed and, where the format can tell, proven to be the body's. */
-export async function openSourceKey({ seal, envelope }: Recognised, crossing: Crossing): Promise<DataKey> {
+export async function openSourceKey(source: Recognised, crossing: Crossing): Promise<DataKey> {
+  return (await openSource(source, crossing)).dataKey;
+}
+
+async function openSource({ seal, envelope }: Recognised, crossing: Crossing): Promise<Unwrapped> {
   const { shores, rules, signal } = crossing;
   checkMayOpen(seal, rules);
   const { dataKey, by } = await unwrapByAny(shores.sourceKms, seal, signal);
-  return keepIf(dataKey, () => {
+  keepIf(dataKey, () => {
     checkAllowed(by, rules);
     envelope.check(seal, dataKey);
   });
+  return { dataKey, by };
 }
 
 /** The data key of an object at the destination, opened by the key that the job names. */
@@ -88,20 +76,17 @@ export function wrapForDestination(dataKey: DataKey, context: KeyContext, crossi
   return kms.wrap(rules.wrapWith, dataKey, context, signal);
 }
 
-export interface HandedOver {
-  readonly wrapped: WrappedKey;
+export interface HandedOver extends HandedKey {
   /** Where it came to this process. The caller wipes it. */
   readonly dataKey?: DataKey | undefined;
-  readonly notes: readonly string[];
 }
 
 /** Providers whose own rewrap was denied while opening and wrapping were allowed: not asked again by this process. */
 const denied = new WeakSet<Kms>();
 
 /**
- * From the source's key to the destination's. Where the provider rewraps on its side, the data key does not come here, and then
- * the commitment of the formats that have one is not checked: `open` has the key opened and checked first, at the price of one
- * call, and leaves it with the caller for comparison.
+ * From the source's key to the destination's. `open`: the data key is left with the caller, who will compare it; then the key
+ * services are asked whatever was answered before.
  */
 export async function handOver(
   source: Recognised,
@@ -109,13 +94,35 @@ export async function handOver(
   crossing: Crossing,
   open: boolean,
 ): Promise<HandedOver> {
-  checkMayOpen(source.seal, crossing.rules);
+  const { shores, rules, signal } = crossing;
+  checkMayOpen(source.seal, rules);
+  const question = open ? undefined : questionOf(source, retargeted, rules);
+  if (!shores.rewrapped || question === undefined) return handOverAnew(source, retargeted, crossing, open);
+  const handed = await shores.rewrapped.get(question, signal, async () => {
+    const { wrapped, by, notes, dataKey } = await handOverAnew(source, retargeted, crossing, false);
+    dataKey?.wipe();
+    return { wrapped, by, notes };
+  });
+  checkAllowed(handed.by, rules);
+  return handed;
+}
+
+/**
+ * Where the provider rewraps on its side, the data key does not come here, and then the commitment of the formats that have one is
+ * not checked: `open` has the key opened and checked first, at the price of one call.
+ */
+async function handOverAnew(
+  source: Recognised,
+  retargeted: Seal,
+  crossing: Crossing,
+  open: boolean,
+): Promise<HandedOver> {
   const provider = rewrapper(source.seal, crossing);
   if (!provider) return throughHere(source, retargeted, crossing);
   const dataKey = open ? await openSourceKey(source, crossing) : undefined;
   try {
-    const wrapped = await provider.rewrap(source.seal, retargeted);
-    return { wrapped, dataKey, notes: [] };
+    const { wrapped, by } = await provider.rewrap(source.seal, retargeted);
+    return { wrapped, by, dataKey, notes: [] };
   } catch (error) {
     dataKey?.wipe();
     if (asSealiftError(error).code !== "ACCESS_DENIED") throw error;
@@ -128,7 +135,7 @@ export async function handOver(
 
 interface Rewrapper {
   readonly kms: Kms;
-  rewrap(from: Seal, to: Seal): Promise<WrappedKey>;
+  rewrap(from: Seal, to: Seal): Promise<Rewrapped>;
 }
 
 function rewrapper({ wrapped }: Seal, { shores, rules, signal }: Crossing): Rewrapper | undefined {
@@ -141,16 +148,17 @@ function rewrapper({ wrapped }: Seal, { shores, rules, signal }: Crossing): Rewr
     kms,
     rewrap: async (from, retargeted) => {
       const answer = await rewrap(wrapped, from.context, to, retargeted.context, signal);
+      // Where the wrapped key names its key inside only, it is known after the call: what came back is dropped here.
       checkAllowed(answer.by, rules);
-      return answer.wrapped;
+      return answer;
     },
   };
 }
 
 async function throughHere(source: Recognised, retargeted: Seal, crossing: Crossing): Promise<HandedOver> {
-  const dataKey = await openSourceKey(source, crossing);
+  const { dataKey, by } = await openSource(source, crossing);
   try {
-    return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing), dataKey, notes: [] };
+    return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing), by, dataKey, notes: [] };
   } catch (error) {
     dataKey.wipe();
     throw error;

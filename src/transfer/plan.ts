@@ -6,7 +6,7 @@ import type { Attributes, ObjectHead } from "../core/object.ts";
 import type { Action, Plan } from "../core/plan.ts";
 import { type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
 import { destinationAttributes } from "./attributes.ts";
-import { checkMayOpen } from "./keys.ts";
+import { checkContext, checkMayOpen } from "./allowed.ts";
 import { isSealed, type Recognised, recognise } from "./recognise.ts";
 import { destinationKey, type Rules, type Shores } from "./shores.ts";
 import { stamp } from "./stamp.ts";
@@ -52,7 +52,10 @@ export function planObject(head: ObjectHead, prefix: Uint8Array, shores: Shores,
 
 function decide({ envelope, seal }: Recognised, shores: Shores, rules: Rules): Move {
   if (!isSealed(seal)) return decidePlain({ envelope, seal }, shores, rules);
-  if (seal.wrapped?.uri === rules.wrapWith) return { action: "carry", envelope, seal };
+  if (seal.wrapped?.uri === rules.wrapWith) {
+    checkContext(seal.context, rules);
+    return { action: "carry", envelope, seal };
+  }
   checkMayOpen(seal, rules);
   return { action: "rewrap", envelope, seal, retargeted: envelope.retarget(seal, rules.wrapWith) };
 }
@@ -135,6 +138,8 @@ function describe(move: Move, head: ObjectHead, rules: Rules): Plan {
     content: sealed ? seal.content : undefined,
     wrap: sealed ? seal.wrap : undefined,
     wrappedBy: seal.wrapped?.uri,
+    scheme: seal.wrapped?.scheme,
+    context: sealed ? seal.context : undefined,
     wrapWith: sealed || move.action === "reseal" ? rules.wrapWith : undefined,
     notes: [...(move.action === "rewrap" ? move.retargeted : seal).notes, ...notesOf(move, head, rules)],
   };
@@ -159,6 +164,8 @@ function refusal(error: SealiftError, recognised: Recognised | undefined): Plan 
     content: seal && isSealed(seal) ? seal.content : undefined,
     wrap: seal && isSealed(seal) ? seal.wrap : undefined,
     wrappedBy: seal?.wrapped?.uri,
+    scheme: seal?.wrapped?.scheme,
+    context: seal && isSealed(seal) ? seal.context : undefined,
     code: error.code,
     reason: error.message,
     notes: seal?.notes ?? [],

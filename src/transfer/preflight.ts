@@ -7,6 +7,7 @@ import { asSealiftError, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, keyScheme } from "../core/key.ts";
 import type { ByteStream } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { openWarning } from "./allowed.ts";
 import type { Rules, Shores } from "./shores.ts";
 
 const PROBE = Buffer.from("sealift preflight probe, safe to delete\n");
@@ -36,11 +37,8 @@ export async function preflight(shores: Shores, rules: Rules, signal: AbortSigna
 
 function warnings(rules: Rules): string[] {
   const found: string[] = [];
-  if (rules.allow.length === 0) {
-    found.push(
-      "keys.allow is empty: any wrapped key in the source that these credentials can open will be opened; name the keys",
-    );
-  }
+  const open = openWarning(rules);
+  if (open !== undefined) found.push(open);
   if (rules.fallback === "copy")
     found.push(
       "fallback: copy writes objects without an envelope in the clear, under the destination's default encryption",

@@ -8,6 +8,7 @@ import { type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
+import { isProven, type Pair, sameContent } from "./content.ts";
 import { openDestinationKey, openSourceKey } from "./keys.ts";
 import { attributesOf, type Move } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
@@ -22,15 +23,11 @@ export interface Sameness {
   readonly notes: readonly string[];
 }
 
-export interface Pair {
-  readonly source: ObjectHead;
-  readonly move: Move;
-  readonly standing: ObjectHead;
-}
-
+const UNOPENED: Sameness = { verified: false, notes: [] };
 const differs = (why: string): Sameness => ({ why, verified: false, notes: [] });
 
-export async function compareStanding(pair: Pair, crossing: Crossing, open: boolean): Promise<Sameness> {
+/** `open`: the data keys are opened and compared. `read`: and the bodies, where no checksum speaks for them. */
+export async function compareStanding(pair: Pair, crossing: Crossing, open: boolean, read: boolean): Promise<Sameness> {
   const { source, move, standing } = pair;
   const strange = stampDiffers(standing.attributes.metadata, source);
   if (strange) return differs(strange);
@@ -42,11 +39,10 @@ export async function compareStanding(pair: Pair, crossing: Crossing, open: bool
     besideDiffers(pair, found.seal, crossing) ??
     serverKeyDiffers(move, standing);
   if (why) return differs(why);
-  if (open && isSealed(found.seal)) return compareKeys(move, found, crossing);
-  return {
-    verified: false,
-    notes: isUnproven(pair) ? ["no checksum that both shores state: compared without one"] : [],
-  };
+  const keys = open && isSealed(found.seal) ? await compareKeys(move, found, crossing) : UNOPENED;
+  if (keys.why !== undefined || isProven(pair)) return keys;
+  if (!read) return { ...keys, notes: ["no checksum that both shores state: compared without one"] };
+  return (await sameContent(pair, crossing)) ? keys : differs("its content is not the source's");
 }
 
 /** A broken envelope at the destination is a different object, not an error of ours. */
@@ -131,12 +127,6 @@ async function openOrExplain(found: Recognised, crossing: Crossing) {
     throw error;
   }
 }
-
-/** Bytes that were to arrive unchanged, and no checksum that says so. */
-const isUnproven = ({ source, move, standing }: Pair): boolean =>
-  move.action !== "reseal" &&
-  (source.crc32c === undefined || standing.crc32c === undefined) &&
-  (source.md5 === undefined || standing.md5 === undefined);
 
 const mapsEqual = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>
   a.size === b.size && [...a].every(([name, value]) => b.get(name) === value);

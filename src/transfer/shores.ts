@@ -5,6 +5,7 @@ import type { ListedObject } from "../core/object.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
+import type { RewrappedKeys } from "./rewrapped.ts";
 
 export interface Shores {
   readonly source: ObjectStore;
@@ -14,6 +15,8 @@ export interface Shores {
   /** Asked in order; the first that claims a wrapped key answers for it. */
   readonly sourceKms: readonly Kms[];
   readonly destinationKms: readonly Kms[];
+  /** Data keys that have changed hands between these two; absent: every one is asked for. */
+  readonly rewrapped?: RewrappedKeys | undefined;
   /** Every format this program knows, `plain` among them. */
   readonly envelopes: readonly Envelope[];
   close(): Promise<void>;
@@ -26,9 +29,11 @@ export interface Rules {
   readonly wrapWith: KeyUri;
   /**
    * Keys that may be opened at the source, compared with what the KMS itself says it used: AWS answers with the ARN of the key,
-   * so an alias matches nothing here. Empty: any key that the credentials can open.
+   * so an alias matches nothing here. Empty: the keys of `account`, and local keys, which the operator has named by their directory.
    */
   readonly allow: readonly KeyUri[];
+  /** AWS account or Google project; without it an empty `allow` lets no key of a provider be opened. */
+  readonly account?: string | undefined;
   /** Pairs that the key context of every rewrapped object must hold. */
   readonly requireContext: KeyContext;
   /** The key context of objects that are sealed afresh. */

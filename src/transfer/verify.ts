@@ -1,15 +1,11 @@
 /** Compares what stands on the two shores, after the fact: the only ground on which a source may be given up. */
-import { createHash } from "node:crypto";
 import type { Code } from "../core/error.ts";
-import type { DataKey } from "../core/key.ts";
-import type { ListedObject, ObjectHead } from "../core/object.ts";
+import type { ListedObject } from "../core/object.ts";
 import type { Plan } from "../core/plan.ts";
-import type { ObjectStore } from "../store/store.ts";
-import { openDestinationKey, openSourceKey } from "./keys.ts";
-import { type Move, planObject } from "./plan.ts";
-import { unsealed } from "./read.ts";
-import { pinOf, sourceAsListed } from "./pinned.ts";
-import { type Recognised, recognise, startOf } from "./recognise.ts";
+import { samePlaintext } from "./content.ts";
+import { planObject } from "./plan.ts";
+import { sourceAsListed } from "./pinned.ts";
+import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
@@ -75,12 +71,12 @@ async function compare(listed: ListedObject, crossing: Crossing, full: boolean):
   if (!standing) return { verdict: "missing", ...whyNotThere(plan) };
   const bytes = standing.sizeBytes;
   if (!move) return { verdict: "different", ...whyNotThere(plan), bytes };
-  const same = await compareStanding({ source, move, standing }, crossing, true);
+  const same = await compareStanding({ source, move, standing }, crossing, true, false);
   const { verified, notes } = same;
   if (same.why !== undefined) return { verdict: "different", code: "VERIFY_MISMATCH", message: same.why, bytes };
   if (!full) return { verdict: "same", bytes, verified, notes };
-  const equal = await comparePlaintexts({ source, move, standing }, crossing);
-  if (equal) return { verdict: "same", bytes, verified, opened: true, notes };
+  const equal = await samePlaintext({ source, move, standing }, crossing);
+  if (equal) return { verdict: "same", bytes, verified, opened: true };
   return { verdict: "different", code: "VERIFY_MISMATCH", message: "the plaintexts differ", bytes, verified, notes };
 }
 
@@ -88,36 +84,3 @@ const whyNotThere = (plan: Plan) => ({
   code: plan.code ?? "STORE_NOT_FOUND",
   message: plan.reason ?? "nothing stands at the destination",
 });
-
-interface Bodies {
-  readonly source: ObjectHead;
-  readonly move: Move;
-  readonly standing: ObjectHead;
-}
-
-async function comparePlaintexts({ source, move, standing }: Bodies, crossing: Crossing): Promise<boolean> {
-  const { shores, signal } = crossing;
-  const start = await startOf(shores.destination, standing, shores.envelopes, signal);
-  const found = recognise(standing, start, shores.envelopes);
-  const here = await digest(shores.source, source, move, () => openSourceKey(move, crossing), signal);
-  const there = await digest(shores.destination, standing, found, () => openDestinationKey(found, crossing), signal);
-  return here === there;
-}
-
-async function digest(
-  store: ObjectStore,
-  head: ObjectHead,
-  sealed: Recognised,
-  openKey: () => Promise<DataKey>,
-  signal: AbortSignal,
-): Promise<string> {
-  const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
-  const hash = createHash("sha256");
-  try {
-    for await (const chunk of unsealed(opened.body, sealed, openKey)) hash.update(chunk);
-    return hash.digest("hex");
-  } catch (error) {
-    await opened.cancel().catch(() => undefined);
-    throw error;
-  }
-}

@@ -3,9 +3,11 @@
  * out byte for byte as given (no dot-segment folding: object keys hold `..` and `//`), and nothing is retried here.
  * Guest: undici, hidden behind this file so that another client can take its place.
  */
+import type { LookupFunction } from "node:net";
 import { Pool } from "undici";
 import { SealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
+import { guardedLookup } from "./endpoint.ts";
 
 export interface HttpOptions {
   /** `https://host[:port]`, without a path. */
@@ -15,6 +17,8 @@ export interface HttpOptions {
   readonly connections?: number | undefined;
   /** Silence that ends a request: before the head, and between two chunks of a body. */
   readonly timeoutMs?: number | undefined;
+  /** How names become addresses; by default the system's way, under guard. */
+  readonly lookup?: LookupFunction | undefined;
 }
 
 export interface HttpRequest {
@@ -39,6 +43,8 @@ export interface HttpResponse {
   dismiss(): Promise<void>;
 }
 
+/** S3 sends 2 KB of metadata and some 4 KB of its own; other servers allow more. */
+const HEADER_BYTES_MAX = 64 * 1024;
 const TEXT_BYTES_MAX = 16 * 1024 * 1024;
 /** Unread rests up to this size are drained so that the connection is kept; larger ones close it. */
 const DRAIN_BYTES_MAX = 128 * 1024;
@@ -56,7 +62,14 @@ export class HttpClient {
       headersTimeout: timeoutMs,
       bodyTimeout: timeoutMs,
       keepAliveTimeout: 20_000,
-      connect: { timeout: 10_000, ...(options.ca === undefined ? {} : { ca: options.ca }) },
+      maxHeaderSize: HEADER_BYTES_MAX,
+      connect: {
+        timeout: 10_000,
+        // Said, so that no variable of the environment unsays it.
+        rejectUnauthorized: true,
+        lookup: options.lookup ?? guardedLookup(),
+        ...(options.ca === undefined ? {} : { ca: options.ca }),
+      },
     });
   }
 

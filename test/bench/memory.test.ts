@@ -4,8 +4,8 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { cpus, release, tmpdir, totalmem } from "node:os";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -21,6 +21,7 @@ import { type PrivateRedis, startPrivateRedis } from "../../src/pipeline/private
 import { connectRedis } from "../../src/pipeline/redis.ts";
 import { migrationStatus } from "../../src/pipeline/status.ts";
 import { openFileStore } from "../../src/store/file.ts";
+import { writeSection } from "./page.ts";
 
 const GIB = 1024 ** 3;
 const OBJECT_BYTES = 2 * GIB;
@@ -48,7 +49,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  if (measured.length > 0) await writeFile(new URL("../../docs/benchmarks.md", import.meta.url), page(measured));
+  if (measured.length > 0) await writeSection(HEADING, section(measured));
   await clouds.close();
   await redis.stop();
   await rm(directory, { recursive: true, force: true });
@@ -135,29 +136,18 @@ async function usage({ pid }: ChildProcess): Promise<{ peakRssBytes: number; cpu
 
 const mib = (bytes: number): string => (bytes / 1024 ** 2).toFixed(0);
 
-function page(rows: readonly Measured[]): string {
-  const [cpu] = cpus();
-  return [
-    "# Benchmarks",
-    "",
-    "Written by `npm run bench`; no number here is typed by hand. Absolute times are those of one machine on one day, and noisy: the",
-    "pocket clouds run on the same processors as the worker.",
-    "",
-    `Machine: ${cpus().length} x ${cpu?.model.trim() || "unknown processor"}, ${(totalmem() / GIB).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}. ${new Date().toISOString().slice(0, 10)}.`,
-    "",
-    "## One object of 2 GiB, pocket S3 to pocket GCS, one copy worker",
-    "",
-    `Memory is the peak resident size of the worker process over its whole life (VmHWM); the promise is below ${mib(RSS_BYTES_MAX)} MiB.`,
-    "",
-    "| object | outcome | peak RSS, MiB | CPU seconds a GiB | wall seconds |",
-    "| --- | --- | ---: | ---: | ---: |",
-    ...rows.map(
-      (row) =>
-        `| ${row.what} | ${row.outcome} | ${mib(row.rssBytes)} | ${((row.cpuSeconds / OBJECT_BYTES) * GIB).toFixed(2)} | ${row.wallSeconds.toFixed(1)} |`,
-    ),
-    "",
-  ].join("\n");
-}
+const HEADING = "One object of 2 GiB, pocket S3 to pocket GCS, one copy worker";
+
+const section = (rows: readonly Measured[]): string[] => [
+  `Memory is the peak resident size of the worker process over its whole life (VmHWM); the promise is below ${mib(RSS_BYTES_MAX)} MiB.`,
+  "",
+  "| object | outcome | peak RSS, MiB | CPU seconds a GiB | wall seconds |",
+  "| --- | --- | ---: | ---: | ---: |",
+  ...rows.map(
+    (row) =>
+      `| ${row.what} | ${row.outcome} | ${mib(row.rssBytes)} | ${((row.cpuSeconds / OBJECT_BYTES) * GIB).toFixed(2)} | ${row.wallSeconds.toFixed(1)} |`,
+  ),
+];
 
 const CASES = [
   { what: "sealed, format V2 GCM", prefix: "sealed", isSealed: true, outcome: "rewrapped" },

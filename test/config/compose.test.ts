@@ -47,9 +47,11 @@ const job = (source: Partial<Shore>, destination: Partial<Shore>, keys: object):
 
 describe("which key services are opened", () => {
   test.each<[string, Partial<Shore>, object, string[]]>([
-    ["the provider's own", {}, {}, ["aws-kms"]],
-    ["of Google's", { url: "gs://old-bucket" }, {}, ["gcp-kms"]],
-    ["with local keys beside", {}, { localDirectory: "/keys" }, ["aws-kms", "local"]],
+    ["none of a provider whose keys nobody named", {}, {}, []],
+    ["the provider's own, where its account is named", {}, { account: "111122223333" }, ["aws-kms"]],
+    ["of Google's", { url: "gs://old-bucket" }, { account: "my-project" }, ["gcp-kms"]],
+    ["with local keys beside", {}, { account: "111122223333", localDirectory: "/keys" }, ["aws-kms", "local"]],
+    ["local keys alone", {}, { localDirectory: "/keys" }, ["local"]],
     ["a directory's", { url: "file:///data" }, { localDirectory: "/keys" }, ["local"]],
     ["a directory's without keys", { url: "file:///data" }, {}, []],
     ["those of keys.allow, once each", {}, { allow: [GCP, AWS, AWS] }, ["gcp-kms", "aws-kms"]],

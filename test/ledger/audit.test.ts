@@ -42,6 +42,27 @@ describe("audit", () => {
     expect(await auditOf({ skipDone: true })).toBe("INCOMPLETE");
   });
 
+  it("takes the last word on each page, and finds outcomes of pages that are not there", async () => {
+    const { ledger } = await emptyLedger([{ sid: "s0001" }]);
+    const pages = await writePages(
+      ledger,
+      { sid: "s0001" },
+      Array.from({ length: 40 }, (_, i) => [`k${100 + i}`]),
+    );
+    for (const page of pages) await ledger.putDone(doneOf(page, { k107: "failed", k139: "failed" }), signal);
+    for (let epoch = 1; epoch <= 10; epoch++) {
+      const page = pages[7] as Page;
+      const at = { v: 1 as const, epoch, pages: [["s0001", 8]] as [string, number][], at: AT };
+      await ledger.putRetry(MID, at, signal);
+      await ledger.putDone(doneOf(page, epoch === 10 ? {} : { k107: "failed" }, epoch), signal);
+    }
+    expect(await ledger.audit(MID, AT, signal)).toMatchObject({ epoch: 10, listed: 40, counts: { failed: 1 } });
+    const [last] = pages.slice(-1);
+    const stray = { ...doneOf(last as Page), seq: 41 };
+    await ledger.putDone(stray, signal);
+    await expect(ledger.audit(MID, AT, signal)).rejects.toMatchObject({ code: "LEDGER_BROKEN" });
+  });
+
   const lies: Record<string, (done: DoneRecord) => DoneRecord> = {
     "an outcome that hides a failure": (done) => ({ ...done, counts: { ...done.counts, failed: 0, rewrapped: 3 } }),
     "an outcome that drops an object": (done) => ({

@@ -88,6 +88,29 @@ describe("records", () => {
     await expect(ledger.done(MID, "s0001", 1, 0, signal)).rejects.toThrow(/done\/s0001\/000000001/);
   });
 
+  it("events come back as they were written, whatever the clocks of those who wrote them", async () => {
+    const { ledger } = await emptyLedger();
+    const by = "somebody";
+    await ledger.putEvent(MID, { action: "pause", at: "2036-01-01T00:00:00.000Z", by }, signal);
+    const actions = ["resume", "cancel"] as const;
+    for (const action of actions) await ledger.putEvent(MID, { action, at: "2016-01-01T00:00:00.000Z", by }, signal);
+    expect((await ledger.events(MID, signal)).map(({ action }) => action)).toEqual(["start", "pause", ...actions]);
+    const many = Array.from({ length: 8 }, () => ledger.putEvent(MID, { action: "resume", at: "x", by }, signal));
+    await Promise.all(many);
+    expect((await ledger.events(MID, signal)).length).toBe(12);
+  });
+
+  it("what is none of ours among the records is passed over", async () => {
+    const { ledger, store } = await emptyLedger();
+    const pages = await writePages(ledger, SHARD, [["a"], ["b"]]);
+    for (const page of pages) await ledger.putDone(doneOf(page), signal);
+    const archive = new Archive(store, "ledger/");
+    for (const name of ["pages/s0001/", "pages/s0001/README.txt", "done/s0001/", "done/s0001/x.json", "retry/"])
+      await archive.putNew(`${MID}/${name}`, Buffer.from("x"), signal);
+    expect(await ledger.summarize(planOf([SHARD]), SHARD, signal)).toMatchObject({ next: 3, watermark: 2, last: 2 });
+    expect((await ledger.audit(MID, "2026-01-01T00:00:00.000Z", signal)).listed).toBe(2);
+  });
+
   it("migrations are found with nothing but the ledger", async () => {
     const { ledger } = await emptyLedger();
     for (const mid of ["20260102-000000-aaaaaa", "20260101-000000-zzz"])

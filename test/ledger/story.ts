@@ -1,7 +1,7 @@
 /** Writes small but whole migrations into a ledger, so that tests can damage them. */
 import { noCounts, OUTCOME_LETTER, type Outcome } from "../../src/core/plan.ts";
 import type { ListedObject } from "../../src/core/object.ts";
-import { type DoneRecord, Ledger, type Page, type PlanRecord, type Shard } from "../../src/ledger/ledger.ts";
+import { type DoneRecord, jobSha256, Ledger, type Page, type PlanRecord, type Shard } from "../../src/ledger/ledger.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
 
 export const signal = new AbortController().signal;
@@ -20,7 +20,7 @@ export function planOf(shards: Shard[]): PlanRecord {
     mid: MID,
     createdAt: "2026-01-01T00:00:00.000Z",
     job: { name: "story" },
-    jobSha256: "0".repeat(64),
+    jobSha256: jobSha256({ name: "story" }),
     shards,
   };
 }

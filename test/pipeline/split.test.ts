@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Budget } from "../../src/core/budget.ts";
 import { armFailpoint, disarmFailpoint, FAILPOINTS } from "../../src/core/failpoint.ts";
 import { compareKeys, type ListedObject } from "../../src/core/object.ts";
+import { OwnCeiling } from "../../src/core/pace.ts";
 import { Ledger } from "../../src/ledger/ledger.ts";
 import { type PipelineContext, type Work, Works } from "../../src/pipeline/context.ts";
 import { closeQueues, openQueues, type Queues } from "../../src/pipeline/job.ts";
@@ -76,8 +77,10 @@ class Listing {
       ledger,
       log: silent,
       name: "test",
-      works: new Works(ledger, open),
+      works: new Works(ledger, open, new OwnCeiling()),
       objects: new Budget(1),
+      pages: new Budget(4),
+      paces: () => [],
       now: () => new Date(),
       draining: signal,
       signal,

@@ -48,6 +48,11 @@ interface Seeded {
   readonly dataKey: Buffer | undefined;
 }
 
+export type WorldParts = Pick<
+  World,
+  "directory" | "job" | "gcs" | "source" | "destination" | "ledger" | "seeded" | "redis"
+>;
+
 export class World {
   readonly directory: string;
   readonly job: Job;
@@ -61,9 +66,7 @@ export class World {
   connection: Redis;
   #workers: ChildProcess[] = [];
 
-  private constructor(
-    parts: Pick<World, "directory" | "job" | "gcs" | "source" | "destination" | "ledger" | "seeded" | "redis">,
-  ) {
+  protected constructor(parts: WorldParts) {
     this.directory = parts.directory;
     this.job = parts.job;
     this.gcs = parts.gcs;

@@ -141,6 +141,7 @@ describe("a listing", () => {
     ["another document", ["<ListAllMyBucketsResult></ListAllMyBucketsResult>"]],
     ["no word on whether it goes on", [page(row("a"))]],
     ["a strange word on whether it goes on", [page(`<IsTruncated>maybe</IsTruncated>${row("a")}`)]],
+    ["ending with a token to go on with", [page(`${end}<NextContinuationToken>t</NextContinuationToken>${row("a")}`)]],
     ["going on without a token", [page(`<IsTruncated>true</IsTruncated>${row("a")}`)]],
     ["a repeated token", [page(more("t") + row("a")), page(more("t") + row("b"))]],
     ["a repeated key", [page(end + row("a") + row("a"))]],

@@ -61,11 +61,11 @@ const formats = {
 
 const toGoogle = () => ({
   shores: { ...harbour.shores(), sourceKms: [aws], destinationKms: [gcp] },
-  rules: rulesOf({ wrapWith: gcpKey }),
+  rules: rulesOf({ wrapWith: gcpKey, allow: [awsOld] }),
 });
 const withinAws = () => ({
   shores: { ...harbour.shores(), sourceKms: [aws], destinationKms: [aws] },
-  rules: rulesOf({ wrapWith: awsNew }),
+  rules: rulesOf({ wrapWith: awsNew, allow: [awsOld] }),
 });
 
 for (const [name, { envelope, more }] of Object.entries(formats)) {

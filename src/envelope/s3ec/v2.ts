@@ -170,6 +170,7 @@ export const s3ecV2: Envelope = {
     }),
   retarget,
   check,
+  checksKeyAlone: true,
   write,
   fresh,
   seal,

@@ -47,11 +47,15 @@ const CODES: Readonly<Record<string, Code>> = {
   InternalFailure: "PROVIDER_ERROR",
 };
 
+const TYPE = /^[A-Za-z]{1,64}$/;
+
 /** `DisabledException` out of `com.amazonaws.kms#DisabledException`; some servers say it in a header only, `Name:http://...`. */
 export function typeOf(failure: Pick<Failure, "answer" | "headers">): string {
   const stated = failure.answer?.["__type"] ?? failure.headers["x-amzn-errortype"];
   if (typeof stated !== "string") return "";
-  return stated.slice(stated.lastIndexOf("#") + 1).replace(/:.*$/s, "");
+  const type = stated.slice(stated.lastIndexOf("#") + 1).replace(/:.*$/s, "");
+  // It is shown and not looked through as the message is: only what looks like a name is one.
+  return TYPE.test(type) ? type : "";
 }
 
 export function refusal(failure: Failure): SealiftError {

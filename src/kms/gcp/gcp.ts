@@ -143,7 +143,7 @@ const PROBE = new Uint8Array(32);
 const EMPTY = contextBytes(new Map());
 
 function checkState(key: KeyUri, { purpose, primaryState }: Described): void {
-  if (purpose !== "ENCRYPT_DECRYPT") throw unusable(key, `its purpose is ${purpose}`);
+  if (purpose !== "ENCRYPT_DECRYPT") throw unusable(key, `its purpose is ${purpose || "missing"}`);
   if (primaryState !== "ENABLED") throw unusable(key, `its primary version is ${primaryState || "missing"}`);
 }
 

@@ -6,6 +6,7 @@
 import { type ClientUnaryCall, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { crc32c } from "../../core/crc32c.ts";
 import type { GoogleTokens } from "../../wire/google.ts";
+import { ANSWER_BYTES_MAX } from "../answer.ts";
 import { CANONICAL, type Failure, refusal } from "./refusal.ts";
 import { crcOf, type Decrypted, type Described, type Encrypted, type GcpTransport } from "./transport.ts";
 
@@ -155,6 +156,8 @@ async function connect(options: GrpcOptions): Promise<Connection> {
     sslCreds: insecure
       ? credentials.createInsecure()
       : credentials.createSsl(ca === undefined ? null : Buffer.from(ca)),
+    // The client's own limit is none.
+    "grpc.max_receive_message_length": ANSWER_BYTES_MAX,
     // Said here so that the client does not go and ask a metadata server for it.
     clientOptions: { universeDomain: "googleapis.com" },
   });

@@ -63,7 +63,10 @@ export class RestTransport implements GcpTransport {
     const response = await this.#http.send({ method: "GET", path: `/v1/${name}`, headers, signal });
     const { purpose, primary } = await judged(response, "describe", name);
     const state = (primary as Answer | undefined)?.["state"];
-    return { purpose: String(purpose), primaryState: typeof state === "string" ? state : "" };
+    return {
+      purpose: typeof purpose === "string" ? purpose : "",
+      primaryState: typeof state === "string" ? state : "",
+    };
   }
 
   close(): Promise<void> {

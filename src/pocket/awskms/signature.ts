@@ -14,14 +14,19 @@ export interface PocketCredentials {
 const SHAPE =
   /^AWS4-HMAC-SHA256 +Credential=([^/, ]+)\/(\d{8})\/([\w-]+)\/([\w-]+)\/aws4_request, *SignedHeaders=([\w;-]+), *Signature=([0-9a-f]{64})$/;
 
-/** Returns the Region the request was signed for. */
-export function verifySignature(request: PocketRequest, body: Buffer, credentials: PocketCredentials): string {
+/** Who signed the request, and for which Region. */
+export function verifySignature(
+  request: PocketRequest,
+  body: Buffer,
+  callers: readonly PocketCredentials[],
+): { readonly region: string; readonly caller: string } {
   const authorization = request.headers.authorization;
   if (authorization === undefined) throw new AwsRefusal("MissingAuthenticationTokenException", "Missing token");
   const parts = SHAPE.exec(authorization);
   if (!parts) throw new AwsRefusal("IncompleteSignatureException", "the Authorization header cannot be read");
   const [, accessKeyId, day = "", region = "", service, signedHeaders = "", signature = ""] = parts;
-  if (accessKeyId !== credentials.accessKeyId) {
+  const credentials = callers.find((caller) => caller.accessKeyId === accessKeyId);
+  if (!credentials) {
     throw new AwsRefusal("UnrecognizedClientException", "The security token included in the request is invalid.");
   }
   const time = request.headers["x-amz-date"];
@@ -47,7 +52,7 @@ export function verifySignature(request: PocketRequest, body: Buffer, credential
     `AWS4${credentials.secretAccessKey}`,
   );
   if (!timingSafeEqual(hmac(key, toSign), Buffer.from(signature, "hex"))) throw mismatch();
-  return region;
+  return { region, caller: credentials.accessKeyId };
 }
 
 function headerText(request: PocketRequest, name: string): string {

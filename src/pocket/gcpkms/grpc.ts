@@ -8,9 +8,11 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { fromJSON } from "@grpc/proto-loader";
+import type { Quota } from "../quota.ts";
 import type { KeyRing } from "./keys.ts";
 import { cryptoKey, decrypt, encrypt } from "./operations.ts";
-import { CODES, GcpRefusal } from "./refusal.ts";
+import { CODES, exhausted, GcpRefusal } from "./refusal.ts";
+import { callerOf } from "./rest.ts";
 
 interface Int64Value {
   readonly value: number;
@@ -38,9 +40,14 @@ export interface GrpcDoor {
   close(): void;
 }
 
-export async function openGrpcDoor(ring: KeyRing, port: number, count: (label: string) => void): Promise<GrpcDoor> {
+export async function openGrpcDoor(
+  ring: KeyRing,
+  quota: Quota,
+  port: number,
+  count: (label: string) => void,
+): Promise<GrpcDoor> {
   const server = new Server();
-  server.addService(serviceDefinition(), implementation(ring, count));
+  server.addService(serviceDefinition(), implementation(ring, quota, count));
   const bound = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, at) =>
       error ? reject(error) : resolve(at),
@@ -56,11 +63,13 @@ function serviceDefinition(): ServiceDefinition {
   return definition["google.cloud.kms.v1.KeyManagementService"] as ServiceDefinition;
 }
 
-function implementation(ring: KeyRing, count: (label: string) => void): UntypedServiceImplementation {
+function implementation(ring: KeyRing, quota: Quota, count: (label: string) => void): UntypedServiceImplementation {
   const method = <Request>(label: string, work: (request: Request) => object): handleUnaryCall<Request, object> => {
     return (call, done) => {
       count(label);
       try {
+        const isRationed = label !== "GetCryptoKey";
+        if (isRationed && !quota.take(callerOf(call.metadata.get("authorization")[0]))) throw exhausted();
         done(null, work(call.request));
       } catch (error) {
         const status = error instanceof GcpRefusal ? error.status : "INTERNAL";

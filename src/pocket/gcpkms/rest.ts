@@ -1,22 +1,24 @@
 /** The REST door: JSON with standard base64 and decimal text for int64, default values left out as proto3 JSON does. */
 import type { ServerResponse } from "node:http";
 import { type PocketRequest, readBody } from "../http.ts";
+import type { Quota } from "../quota.ts";
 import type { KeyRing } from "./keys.ts";
 import { cryptoKey, decrypt, encrypt } from "./operations.ts";
-import { CODES, GcpRefusal, invalid } from "./refusal.ts";
+import { CODES, exhausted, GcpRefusal, invalid } from "./refusal.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 const PATH = /^\/v1\/(projects\/.+?)(?::(encrypt|decrypt))?$/;
 
 export async function answerRest(
   ring: KeyRing,
+  quota: Quota,
   request: PocketRequest,
   response: ServerResponse,
   count: (label: string) => void,
 ): Promise<void> {
   const enumsAsNumbers = [...request.query.values()].some((value) => value.includes("enum-encoding=int"));
   try {
-    const body = await operate(ring, request, count);
+    const body = await operate(ring, quota, request, count);
     send(response, 200, enumsAsNumbers ? numbered(body) : body);
   } catch (error) {
     if (!(error instanceof GcpRefusal)) throw error;
@@ -25,7 +27,12 @@ export async function answerRest(
   }
 }
 
-async function operate(ring: KeyRing, request: PocketRequest, count: (label: string) => void): Promise<Json> {
+async function operate(
+  ring: KeyRing,
+  quota: Quota,
+  request: PocketRequest,
+  count: (label: string) => void,
+): Promise<Json> {
   const [, name = "", verb] = PATH.exec(decodeURIComponent(request.path)) ?? [];
   const body = await readBody(request.incoming);
   if (request.method === "GET" && name !== "" && verb === undefined) {
@@ -33,6 +40,7 @@ async function operate(ring: KeyRing, request: PocketRequest, count: (label: str
     return cryptoKey(ring, name);
   }
   if (request.method !== "POST" || verb === undefined) throw new GcpRefusal("NOT_FOUND", "Not found.");
+  if (!quota.take(callerOf(request.headers.authorization))) throw exhausted();
   const input = parse(body);
   const additional = bytes(input, "additionalAuthenticatedData");
   const additionalCrc32c = int64(input, "additionalAuthenticatedDataCrc32c");
@@ -55,6 +63,10 @@ function written(answer: Json): Json {
     }),
   );
 }
+
+/** Tokens are not checked here; whoever sends none is `anonymous`. */
+export const callerOf = (authorization: unknown): string =>
+  typeof authorization === "string" ? authorization.replace(/^Bearer /, "") : "anonymous";
 
 const ENUMS: Readonly<Record<string, number>> = {
   SOFTWARE: 1,

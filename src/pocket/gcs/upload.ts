@@ -167,9 +167,17 @@ export function kmsKey(name: string | null): string | undefined {
   throw invalid(`Malformed Cloud KMS crypto key: ${name}`);
 }
 
-function draftOf(bucket: Bucket, { query, headers }: PocketRequest, given: Json): Draft {
+function draftOf(bucket: Bucket, { query, headers, forgets }: PocketRequest, resource: Json): Draft {
+  const given = forgets ? forgetting(resource, forgets) : resource;
   const named = typeof given["name"] === "string" ? given["name"] : null;
   return { bucket, name: checkName(query.get("name") ?? named), given, query, customerKeySha256: customerKey(headers) };
+}
+
+/** A resource without its fields of these names, and without such custom metadata. */
+function forgetting(resource: Json, forgets: RegExp): Json {
+  const kept = Object.entries(resource).filter(([name]) => !forgets.test(name));
+  const { metadata, ...rest } = Object.fromEntries(kept) as { metadata?: Json };
+  return metadata === undefined ? rest : { ...rest, metadata: forgetting(metadata, forgets) };
 }
 
 /** The SHA-256 of the customer's key where the request brings one. */

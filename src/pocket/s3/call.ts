@@ -8,6 +8,8 @@ export interface Cloud {
   readonly region: string;
   readonly nowMs: () => number;
   readonly buckets: Map<string, Bucket>;
+  readonly rowsMax: number;
+  readonly joinsBlindly: boolean;
 }
 
 export interface Call {

@@ -20,10 +20,10 @@ export async function completeUpload(call: Call): Promise<Answer> {
   const { headers } = call.request;
   const { chunks } = await receive({ ...call.request, headers: withoutObjectChecksums(call) }, call.signed);
   const upload = uploadOf(call);
-  const parts = namedParts(upload, Buffer.concat(chunks).toString("utf8"));
+  const parts = namedParts(call, upload, Buffer.concat(chunks).toString("utf8"));
   const segments = parts.map((part) => part.segment);
   const stated = headers["x-amz-mp-object-size"];
-  if (stated !== undefined && Number(stated) !== sizeOf(segments)) {
+  if (stated !== undefined && Number(stated) !== sizeOf(segments) && !call.cloud.joinsBlindly) {
     throw invalidRequest("The provided 'x-amz-mp-object-size' header does not match what was computed.");
   }
   const checksum = objectChecksum(call, upload, parts);
@@ -65,14 +65,14 @@ function withoutObjectChecksums(call: Call) {
   return headers;
 }
 
-function namedParts(upload: Upload, xml: string): Part[] {
+function namedParts(call: Call, upload: Upload, xml: string): Part[] {
   const entries = innerOf(xml, "Part");
   if (entries.length === 0 || entries.length > 10_000) throw malformedXml();
   let before = 0;
   const parts = entries.map((entry) => {
     const number = Number(textOf(entry, "PartNumber"));
     if (!Number.isInteger(number)) throw malformedXml();
-    if (number <= before) {
+    if (number <= before && !call.cloud.joinsBlindly) {
       throw new S3Refusal(
         "InvalidPartOrder",
         "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
@@ -81,6 +81,7 @@ function namedParts(upload: Upload, xml: string): Part[] {
     before = number;
     return namedPart(upload, number, entry);
   });
+  if (call.cloud.joinsBlindly) return parts;
   for (const part of parts.slice(0, -1)) if (part.segment.sizeBytes < PART_BYTES_MIN) throw tooSmall(part);
   return parts;
 }
@@ -125,7 +126,7 @@ function objectChecksum(call: Call, upload: Upload, parts: readonly Part[]): Che
       `The upload was created using the ${upload.checksum?.type} checksum mode. The complete request must use the same checksum mode.`,
     );
   }
-  if (!upload.checksum) return undefined;
+  if (!upload.checksum || call.cloud.joinsBlindly) return undefined;
   const { name } = upload.checksum;
   const digests = parts.map(({ checksum, segment }): PartDigest => {
     if (checksum?.name !== name) throw invalidRequest(`A part has no ${name} checksum.`);

@@ -27,8 +27,6 @@ interface WalkOptions {
   readonly shows: (key: string) => boolean;
 }
 
-const ROWS_MAX = 1000;
-
 function walk(bucket: Bucket, { prefix, delimiter, after, rowsMax, shows }: WalkOptions): Walk {
   const sorted = bucket.keys();
   const found: Walk = { keys: [], prefixes: [] };
@@ -64,9 +62,9 @@ function parameters(call: Call) {
   const { query } = call.request;
   const encoding = query.get("encoding-type") ?? undefined;
   if (encoding !== undefined && encoding !== "url") throw invalid("Invalid Encoding Method specified in Request");
-  const maxKeys = query.get("max-keys") ?? String(ROWS_MAX);
+  const maxKeys = query.get("max-keys") ?? String(call.cloud.rowsMax);
   if (!/^\d{1,9}$/.test(maxKeys)) throw invalid("Provided max-keys not an integer or within integer range");
-  const rowsMax = Math.min(Number(maxKeys), ROWS_MAX);
+  const rowsMax = Math.min(Number(maxKeys), call.cloud.rowsMax);
   const [prefix, delimiter] = [query.get("prefix") ?? "", query.get("delimiter") ?? ""];
   const show = encoding === "url" ? encodeListed : (text: string) => text;
   const head =

@@ -17,6 +17,8 @@ export interface Sidecar {
 
 /** Far above what the limits on metadata and keys allow to be written. */
 const SIDECAR_BYTES_MAX = 256 * 1024;
+/** ECMA-262, 21.4.1.1: further from 1970 there are no dates. */
+const TIME_MS_MAX = 8.64e15;
 
 export function writeSidecar({ head, data }: Sidecar): string {
   const { metadata, ...headers } = head.attributes;
@@ -75,9 +77,10 @@ function parseSidecar(text: string): Sidecar | undefined {
   const crc = isText(crc32c) ? parseCrc32c(crc32c) : undefined;
   const attributes = parseAttributes(json["metadata"], json["headers"]);
   if (!isText(key) || !isText(version) || !isText(data) || !isText(md5) || crc === undefined) return undefined;
-  if (!isCount(sizeBytes) || !isCount(lastModifiedMs) || attributes === undefined) return undefined;
+  if (!isCount(sizeBytes) || !isCount(lastModifiedMs) || lastModifiedMs > TIME_MS_MAX || attributes === undefined)
+    return undefined;
   // A data file is always beside its head: anything else would read elsewhere on this machine.
-  if (data.includes("/") || !data.includes("@")) return undefined;
+  if (/[/\0]/.test(data) || !data.includes("@")) return undefined;
   const seen = { key, version, sizeBytes, md5, lastModifiedMs, etag: version, crc32c: crc };
   return { data, head: { ...seen, atRest: { mode: "none" }, attributes } };
 }

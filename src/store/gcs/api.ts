@@ -5,6 +5,9 @@ import type { HttpClient, HttpResponse } from "../../wire/http.ts";
 import { fault } from "./fault.ts";
 import { FIELDS, type GcsHead, headOf } from "./resource.ts";
 
+/** 8 KiB of metadata, each byte of it escaped, and what Google adds. */
+const RESOURCE_BYTES_MAX = 128 * 1024;
+
 export type Query = Readonly<Record<string, string | undefined>>;
 
 export interface ApiRequest {
@@ -69,7 +72,7 @@ export class GcsApi {
 
   /** The object resource in a successful answer. */
   async resource(response: HttpResponse, key: string): Promise<GcsHead> {
-    const text = await response.text().catch((error: unknown) => {
+    const text = await response.text(RESOURCE_BYTES_MAX).catch((error: unknown) => {
       throw about(error, key);
     });
     const head = headOf(parse(text));

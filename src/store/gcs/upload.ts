@@ -40,13 +40,21 @@ export async function putObject(
     const put = single ? putSingle : putResumable;
     const { head, crc } = await put(upload, key, body, options, query);
     if (head.sizeBytes === options.sizeBytes && head.crc32c === crc) return { head, crc32c: crc };
-    const removed = await upload.api.withdraw(head).then(
-      () => "is removed again",
-      (error: unknown) => `could not be removed (${String(error)})`,
-    );
-    throw checksum(key, `the service states another size or CRC32C than was sent; what it made ${removed}`);
+    throw await withdrawn(upload.api, head);
   } finally {
     release();
+  }
+}
+
+/** Where it is not known what became of the removal, it may still come to pass: nothing is built on what stands there meanwhile. */
+async function withdrawn(api: GcsApi, head: GcsHead): Promise<SealiftError> {
+  const lie = "the service states another size or CRC32C than was sent; what it made";
+  try {
+    await api.withdraw(head);
+    return checksum(head.key, `${lie} is removed again`);
+  } catch (cause) {
+    const message = `${lie} could not be removed (${String(cause)})`;
+    return new SealiftError("STORE_CHECKSUM", message, { object: head.key, cause, retry: "never" });
   }
 }
 

@@ -83,6 +83,7 @@ export function readPage(root: XmlElement): RawPage {
   const nextToken = childText(root, "NextContinuationToken") || undefined;
   if (truncated !== "true" && truncated !== "false") throw unreadable("IsTruncated is missing");
   if (truncated === "true" && nextToken === undefined) throw unreadable("it goes on, and names no token");
+  if (truncated === "false" && nextToken !== undefined) throw unreadable("it ends, and names a token to go on with");
   const encoded = childText(root, "EncodingType") === "url";
   const objects: ListedObject[] = [];
   for (const element of root.children) if (element.name === "Contents") objects.push(readRow(element, encoded));
@@ -90,7 +91,7 @@ export function readPage(root: XmlElement): RawPage {
   if (stated !== undefined && Number(stated) !== objects.length) {
     throw unreadable(`${objects.length} keys, and ${JSON.stringify(stated)} are stated`);
   }
-  return { objects, nextToken: truncated === "true" ? nextToken : undefined };
+  return { objects, nextToken };
 }
 
 function readRow(element: XmlElement, encoded: boolean): ListedObject {

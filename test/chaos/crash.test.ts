@@ -1,0 +1,113 @@
+/**
+ * Crash points: a worker is ended by SIGKILL at every boundary between two steps, at its first pass and at a later one. Another
+ * takes its place, and the migration ends whole. A failpoint that no scenario reaches is a failure.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import { FAILPOINTS, type Failpoint } from "../../src/core/failpoint.ts";
+import { retryMigration } from "../../src/pipeline/control.ts";
+import type { MigrationStatus } from "../../src/pipeline/status.ts";
+import { checkEnd } from "./check.ts";
+import { isUpload } from "./clouds.ts";
+import { Random } from "./random.ts";
+import { World } from "./world.ts";
+
+/** Named in FAILPOINTS before the steps they lie between exist. An entry whose step has come is stale, and fails below. */
+const NOT_BUILT_YET: readonly Failpoint[] = FAILPOINTS.filter((name) => name.startsWith("big."));
+
+const OBJECTS = 80;
+/** Locks of two seconds, sweeps of two seconds, a backoff or two; the machine may be slow. */
+const ENDS_MS = 90_000;
+
+let world: World | undefined;
+afterEach(async () => {
+  await world?.close();
+  world = undefined;
+});
+
+async function until(
+  w: World,
+  what: string,
+  wanted: (status: MigrationStatus) => boolean | Promise<boolean>,
+): Promise<MigrationStatus> {
+  const deadline = Date.now() + ENDS_MS;
+  let last: MigrationStatus | undefined;
+  while (Date.now() < deadline) {
+    last = await w.status();
+    if (await wanted(last)) return last;
+    await sleep(50);
+  }
+  throw new Error(`${what} did not happen: ${JSON.stringify(last)}\n${w.output.slice(-20).join("")}`);
+}
+
+const killed = (w: World): boolean => w.ownEnds.some((end) => end.endsWith("SIGKILL"));
+
+/** The second end of an epoch is that of a retry: objects have to fail in the first. */
+const needsRetry = (name: Failpoint, hit: number): boolean => hit > 1 && name.startsWith("finalize.");
+
+async function crash(name: Failpoint, hit: number): Promise<void> {
+  world = await World.open(
+    { objects: OBJECTS, to: "gs", cloudLedger: false, shards: false, pageObjects: 4 },
+    new Random(hit * 31 + FAILPOINTS.indexOf(name)),
+  );
+  const w = world;
+  const retries = needsRetry(name, hit);
+  if (retries) w.clouds.weather.destination.storm({ answer: { status: 503, body: "no" } }, isUpload, ENDS_MS);
+  const env = { SEALIFT_FAILPOINT: `${name}:${hit}` };
+  await w.start();
+  const lister = await w.work("list", retries ? {} : { env });
+  await w.work("copy", { env });
+  if (retries) await endFirstEpoch(w, () => w.send(lister, "SIGKILL"));
+  await until(w, `${name}:${hit}`, () => killed(w));
+  await w.work("list");
+  await w.work("copy");
+  const { result } = await until(w, "the end", (status) => status.result?.epoch === (retries ? 1 : 0));
+  expect(await checkEnd(w, await cleared(w, result), new Random(hit))).toEqual([]);
+}
+
+/** With the lister gone, one process alone ends both epochs, and passes the failpoint twice. */
+async function endFirstEpoch(w: World, endLister: () => void): Promise<void> {
+  await until(w, "the listing", ({ listingDone, totals }) => listingDone && totals.listed > 0);
+  endLister();
+  await until(w, "the first end", ({ result }) => result !== undefined);
+  w.clouds.weather.destination.calm();
+  expect(await retryMigration(w.control, w.mid, undefined)).toBeGreaterThan(0);
+}
+
+/** What the model says must arrive has arrived; nothing is left to be retried. */
+async function cleared(w: World, result: MigrationStatus["result"]) {
+  expect(result?.counts.failed).toBe([...w.model.untouched()].filter(({ fate }) => fate === "unopenable").length);
+  return result;
+}
+
+const scenarios = FAILPOINTS.filter((name) => !NOT_BUILT_YET.includes(name)).flatMap((name) =>
+  [1, name.startsWith("finalize.") ? 2 : 3].map((hit) => [name, hit] as const),
+);
+
+describe("a worker killed at a step's boundary costs nothing", { timeout: 2 * ENDS_MS + 60_000 }, () => {
+  it.each(scenarios)("%s, pass %i", crash);
+
+  it("an armed worker really is ended by SIGKILL, and one whose failpoint is not passed lives", async () => {
+    world = await World.open(
+      { objects: 20, to: "gs", cloudLedger: false, shards: false, pageObjects: 4 },
+      new Random(4),
+    );
+    await world.start();
+    await world.work("list", { env: { SEALIFT_FAILPOINT: "done.written" } });
+    await world.work("copy", { env: { SEALIFT_FAILPOINT: "page.written" } });
+    await until(world, "the end", ({ result }) => result !== undefined);
+    expect(world.ownEnds).toEqual([]);
+  });
+
+  it("the failpoints that no scenario reaches are those that no step passes", () => {
+    const root = new URL("../../src/", import.meta.url).pathname;
+    const sources = readdirSync(root, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !name.endsWith("core/failpoint.ts"))
+      .map((name) => readFileSync(root + name, "utf8"))
+      .join("\n");
+    expect(NOT_BUILT_YET.filter((name) => sources.includes(`"${name}"`))).toEqual([]);
+    const placed = FAILPOINTS.filter((name) => sources.includes(`"${name}"`));
+    expect([...new Set(scenarios.map(([name]) => name))]).toEqual(placed);
+  });
+});
