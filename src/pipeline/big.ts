@@ -14,7 +14,6 @@ import { abortUploads } from "../transfer/leftovers.ts";
 import { failure } from "../transfer/page.ts";
 import { groupCount, groupOf, partCount } from "../transfer/partplan.ts";
 import type { PipelineContext } from "./context.ts";
-import { crashReceipt } from "./copier.ts";
 import { ensure } from "./ensure.ts";
 import { alone, type Big, conclude, failed, inHand, settle, tried } from "./inhand.ts";
 import { bigJob, type GroupJob, groupJob, groupJobId, PAYLOAD_VERSION, wakeJobId } from "./job.ts";
@@ -26,17 +25,24 @@ const TURNS_MAX = 3;
 
 /** Begins, gives out what is missing, or finishes. */
 export async function bigObjectJob(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
-  await inHand(context, job, token, bigJob, async (big) => {
-    await alone(big, async () => {
-      const done = await advance(big);
-      if (done) await settle(big, done);
-    });
-  });
+  await inHand(
+    context,
+    job,
+    token,
+    bigJob,
+    ({ bid }) => bid,
+    async (big) => {
+      await alone(big, async () => {
+        const done = await advance(big);
+        if (done) await settle(big, done);
+      });
+    },
+  );
 }
 
 /** Copies one group of parts. */
 export async function groupObjectJob(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
-  await inHand(context, job, token, groupJob, async (big, id) => {
+  await inHand(context, job, token, groupJob, groupName, async (big, id) => {
     const { mid, bid, turn, group } = id;
     const upload = await context.ledger.big.upload(mid, bid, turn, context.signal);
     // Of an upload that was never begun, or a group that it does not have: an injected job.
@@ -52,6 +58,8 @@ export async function groupObjectJob(context: PipelineContext, job: Job, token: 
   });
 }
 
+const groupName = ({ bid, turn, group }: GroupJob): string => `${bid}.${turn}.${group}`;
+
 async function giveGroup(context: PipelineContext, data: GroupJob): Promise<void> {
   await ensure(context, context.queues.copy, "group", groupJobId(data), data);
 }
@@ -62,7 +70,6 @@ async function advance(big: Big): Promise<BigDoneRecord | undefined> {
   const { ledger, signal } = context;
   const existing = await ledger.big.done(mid, bid, signal);
   if (existing) return existing;
-  if (big.dead) return conclude(big, crashReceipt(object.key));
   let begun = (await ledger.big.latest(mid, bid, signal)) ?? (await begin(big, 1));
   for (;;) {
     if (!("uploadId" in begun)) return begun;
@@ -132,7 +139,6 @@ async function giveGroups(big: Big, upload: BigRecord, missing: readonly number[
 async function workGroup(big: Big, upload: BigRecord, group: number): Promise<BigDoneRecord | undefined> {
   const { context, object, crossing } = big;
   const { ledger, signal, draining } = context;
-  if (big.dead) return conclude(big, crashReceipt(object.key));
   const onPart = async () => {
     if (draining.aborted) throw new SealiftError("INTERRUPTED", "the worker is ending");
   };

@@ -7,26 +7,31 @@ import { RENEW } from "./scripts.ts";
 /** A wish that nobody heard is no longer needed: the sweeper has looked by then. */
 const AGAIN_MS = 60_000;
 
+type Reader = <T>(answer: Promise<T>) => Promise<T>;
+
 export class BigWindow {
   readonly #redis: Redis;
   readonly #keys: ReturnType<typeof of>;
+  readonly #read: Reader;
 
-  constructor(redis: Redis, keys: ReturnType<typeof of>) {
+  /** `read`: gives the window up where a key holds something else than it should. */
+  constructor(redis: Redis, keys: ReturnType<typeof of>, read: Reader) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#read = read;
   }
 
   async has(bid: string): Promise<boolean> {
-    return (await this.#redis.sismember(this.#keys.big, bid)) === 1;
+    return (await this.#read(this.#redis.sismember(this.#keys.big, bid))) === 1;
   }
 
   left(): Promise<number> {
-    return this.#redis.scard(this.#keys.big);
+    return this.#read(this.#redis.scard(this.#keys.big));
   }
 
   /** Up to `limit` that have no outcome yet. */
   open(limit: number): Promise<string[]> {
-    return this.#redis.srandmember(this.#keys.big, limit);
+    return this.#read(this.#redis.srandmember(this.#keys.big, limit));
   }
 
   /** One process at a time goes on with it; answers its release, or undefined. */
@@ -54,7 +59,7 @@ export class BigWindow {
   /** Of those open that have been begun. */
   async partsNoted(): Promise<{ held: number; all: number }> {
     const sums = { held: 0, all: 0 };
-    for (const noted of Object.values(await this.#redis.hgetall(this.#keys.parts))) {
+    for (const noted of Object.values(await this.#read(this.#redis.hgetall(this.#keys.parts)))) {
       const [held = 0, all = 0] = noted.split("/").map(Number);
       sums.held += held;
       sums.all += all;

@@ -11,7 +11,7 @@ import { failure } from "../transfer/page.ts";
 import { retrying } from "../transfer/retry.ts";
 import type { Crossing } from "../transfer/shores.ts";
 import { isRunning, type PipelineContext, windowOf } from "./context.ts";
-import { finalizeIf, isProblem, problemOf } from "./copier.ts";
+import { crashReceipt, finalizeIf, isProblem, problemOf } from "./copier.ts";
 import { type BigJob, isNewer, payload } from "./job.ts";
 import { forgetMarks, withCare } from "./poison.ts";
 import type { Window } from "./window.ts";
@@ -32,8 +32,6 @@ export interface Big {
   readonly crossing: Crossing;
   readonly createdMs: number;
   readonly startedAt: string;
-  /** Handling it has ended several workers: it is given up. */
-  readonly dead: boolean;
 }
 
 /** What both jobs begin and end with: not of a newer program, running, known, and given back when the worker has to end. */
@@ -42,6 +40,7 @@ export async function inHand<T extends BigJob>(
   job: Job,
   token: string | undefined,
   shape: Parameters<typeof payload<T>>[0],
+  name: (id: T) => string,
   act: (big: Big, id: T) => Promise<void>,
 ): Promise<void> {
   if (isNewer(job.data)) {
@@ -56,19 +55,25 @@ export async function inHand<T extends BigJob>(
   // Redis names an object that the ledger knows nothing of: what is right is in the ledger.
   if (!big) return window.lose();
   if (!running) return leave(big);
-  const { redis, pages: slots, draining } = context;
   try {
-    // Pages and huge objects share the slots of a process; one that several workers died of is taken alone (poison.ts).
-    await withCare({ redis, mid: id.mid, page: id.bid, slots, draining }, async ({ alone: isSuspect, dead, name }) => {
-      const { key } = big.object;
-      if (isSuspect) await name(key);
-      await act({ ...big, dead: dead.includes(key) }, id);
-    });
+    await carefully(big, name(id), () => act(big, id));
   } catch (error) {
     if (!context.draining.aborted || asSealiftError(error).code !== "INTERRUPTED") throw error;
     await job.moveToWait(token);
     throw new WaitingError();
   }
+}
+
+/** One object, and still it may be what ends its worker: as pages are, it is marked while it is in hand (poison.ts). */
+async function carefully(big: Big, name: string, act: () => Promise<void>): Promise<void> {
+  const { context, mid, object } = big;
+  const { redis, pages: slots, draining } = context;
+  await withCare({ redis, mid, page: name, slots, draining }, async (care) => {
+    if (care.dead.includes(object.key)) return settle(big, await conclude(big, crashReceipt(object.key)));
+    if (care.alone) await care.name(object.key);
+    await act();
+  });
+  await forgetMarks(context, mid, name);
 }
 
 /** Paused: it stays as it is, for the sweeper to give again. Cancelled: nobody will complete what was begun. */
@@ -120,7 +125,7 @@ async function open(
   const crossing = { shores, rules, signal };
   const startedAt = context.now().toISOString();
   const createdMs = Date.parse(plan.createdAt);
-  return { context, window, job, mid, bid, place, page, object, crossing, createdMs, startedAt, dead: false };
+  return { context, window, job, mid, bid, place, page, object, crossing, createdMs, startedAt };
 }
 
 export async function tried<T>(big: Big, work: () => Promise<T>): Promise<T | { readonly receipt: Receipt }> {
@@ -172,7 +177,6 @@ export async function settle(big: Big, done: BigDoneRecord): Promise<void> {
     );
   }
   const counted = await window.commitBig(done, place.epoch);
-  await forgetMarks(context, mid, bid);
   failpoint("big.committed", object.key);
   await finalizeIf(context, mid, counted);
 }

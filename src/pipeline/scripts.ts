@@ -17,12 +17,6 @@ local function sums(key, field)
   local held = redis.call('HGET', key, field)
   return not held or (whole(held, 20) and math.abs(tonumber(held)) < SUM_MAX)
 end
-local function behindNames(at)
-  if not whole(ARGV[at], 4) then return nil end
-  local names = tonumber(ARGV[at])
-  if names < 0 or at + names > #ARGV then return nil end
-  return at + names + 1
-end
 local function refused(key, from)
   if #ARGV - from + 1 > 2 * PAIRS_MAX or (#ARGV - from + 1) % 2 ~= 0 then return -3 end
   for i = from, #ARGV, 2 do
@@ -67,18 +61,32 @@ redis.call('HINCRBY', KEYS[3], 'pages', 1)
 return 1
 `;
 
-/** Nothing is open any more: no shard, no page of a retry, no huge object. */
-const ALL_DONE = (open: number, retry: number, big: number): string =>
-  `redis.call('SCARD', KEYS[${open}]) == 0 and redis.call('SCARD', KEYS[${retry}]) == 0 and redis.call('SCARD', KEYS[${big}]) == 0`;
+/**
+ * Adds what an outcome says: pairs of field and amount, and for a huge object that has none yet `=` and its name. Whatever is of
+ * another type than it should be fails before anything is changed.
+ */
+const TELL = `
+local function look(sets) for _, set in ipairs(sets) do redis.call('SCARD', set) end end
+local function tell(totals, big, from)
+  for i = from, #ARGV, 2 do
+    if big and string.sub(ARGV[i], 1, 1) == '=' then redis.call('SADD', big, string.sub(ARGV[i], 2))
+    else redis.call('HINCRBY', totals, ARGV[i], ARGV[i + 1]) end
+  end
+end
+local function none(sets)
+  for _, set in ipairs(sets) do if redis.call('SCARD', set) > 0 then return false end end
+  return true
+end
+`;
 
 /**
  * A page of epoch 0 has its outcome in the ledger: count it, once, whoever asks and however often. The watermark is the number
  * up to which every page is done; pages done above it wait in a set, so memory is O(window). Its huge objects are open from the
  * same moment on.
- * KEYS ready, shard, outOfOrder, totals, open, retry, big. ARGV sid, seq, number of huge objects, each of them, then pairs of field
- * and amount. Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
+ * KEYS ready, shard, outOfOrder, totals, open, big. ARGV sid, seq, then pairs of field and amount.
+ * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
  */
-export const COMMIT = `${LOOK}
+export const COMMIT = `${LOOK}${TELL}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if not (ARGV[1] and whole(ARGV[2], 15)) then return -3 end
 local st = redis.call('HMGET', KEYS[2], 'wm', 'next', 'last')
@@ -86,41 +94,52 @@ if not (whole(st[1], 15) and whole(st[2], 15) and (not st[3] or whole(st[3], 15)
 local wm, seq = tonumber(st[1]), tonumber(ARGV[2])
 if seq >= tonumber(st[2]) then return -2 end
 if seq <= wm or redis.call('SISMEMBER', KEYS[3], seq) == 1 then return 0 end
-local from = behindNames(3)
-if not from then return -3 end
-local refusal = refused(KEYS[4], from)
+local refusal = refused(KEYS[4], 3)
 if refusal then return refusal end
 if not sums(KEYS[4], 'committed') then return lost() end
-for at = 5, 7 do redis.call('SCARD', KEYS[at]) end
+look({ KEYS[5], KEYS[6] })
 redis.call('SADD', KEYS[3], seq)
 while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
 redis.call('HSET', KEYS[2], 'wm', wm)
 redis.call('HINCRBY', KEYS[4], 'committed', 1)
-for i = 4, from - 1 do redis.call('SADD', KEYS[7], ARGV[i]) end
-for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
+tell(KEYS[4], KEYS[6], 3)
 if st[3] and wm == tonumber(st[3]) then
   redis.call('SREM', KEYS[5], ARGV[1])
-  if ${ALL_DONE(5, 6, 7)} then return 2 end
+  if none({ KEYS[5], KEYS[6] }) then return 2 end
 end
 return 1
 `;
 
 /**
  * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
- * KEYS ready, retry, totals, open, big. ARGV member, number of huge objects, each of them, then pairs of field and amount.
+ * KEYS ready, retry, totals, open, big. ARGV member, then pairs of field and amount.
  */
-export const COMMIT_RETRY = `${LOOK}
+export const COMMIT_RETRY = `${LOOK}${TELL}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if not ARGV[1] then return -3 end
-local from = behindNames(2)
-if not from then return -3 end
-local refusal = refused(KEYS[3], from)
+local refusal = refused(KEYS[3], 2)
 if refusal then return refusal end
-for at = 4, 5 do redis.call('SCARD', KEYS[at]) end
+look({ KEYS[4], KEYS[5] })
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-for i = 3, from - 1 do redis.call('SADD', KEYS[5], ARGV[i]) end
-for i = from, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-if ${ALL_DONE(4, 2, 5)} then return 2 end
+tell(KEYS[3], KEYS[5], 2)
+if none({ KEYS[2], KEYS[4], KEYS[5] }) then return 2 end
+return 1
+`;
+
+/**
+ * A huge object has its outcome in the ledger: membership of the set of open ones is what makes it count once.
+ * KEYS ready, big, totals, open, retry, parts. ARGV name, then pairs of field and amount.
+ */
+export const COMMIT_BIG = `${LOOK}${TELL}
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if not ARGV[1] then return -3 end
+local refusal = refused(KEYS[3], 2)
+if refusal then return refusal end
+look({ KEYS[4], KEYS[5] })
+redis.call('HDEL', KEYS[6], ARGV[1])
+if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+tell(KEYS[3], nil, 2)
+if none({ KEYS[2], KEYS[4], KEYS[5] }) then return 2 end
 return 1
 `;
 
@@ -152,22 +171,5 @@ for _, field in ipairs({ 'opts', 'progress', 'parent' }) do
 end
 if redis.call('HGET', KEYS[1], 'data') == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'data', ARGV[1])
-return 1
-`;
-
-/**
- * A huge object has its outcome in the ledger: membership of the set of open ones is what makes it count once.
- * KEYS ready, big, totals, open, retry, parts. ARGV name, then pairs of field and amount.
- */
-export const COMMIT_BIG = `${LOOK}
-if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
-if not ARGV[1] then return -3 end
-local refusal = refused(KEYS[3], 2)
-if refusal then return refusal end
-for at = 4, 5 do redis.call('SCARD', KEYS[at]) end
-redis.call('HDEL', KEYS[6], ARGV[1])
-if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-if ${ALL_DONE(4, 5, 2)} then return 2 end
 return 1
 `;

@@ -55,7 +55,7 @@ export class Window {
     this.#redis = redis;
     this.#keys = of(mid);
     this.mid = mid;
-    this.big = new BigWindow(redis, this.#keys);
+    this.big = new BigWindow(redis, this.#keys, (answer) => this.#read(answer));
   }
 
   async isReady(): Promise<boolean> {
@@ -131,14 +131,13 @@ export class Window {
 
   /** 2 counted and nothing is open any more, 1 counted, 0 counted before; STATE_LOST otherwise. */
   commit(done: DoneRecord, before: DoneRecord | undefined): Promise<number> {
-    const { ready, totals, open, big, retry } = this.#keys;
-    const huge = bidsOf(done);
-    const amounts = [huge.length, ...huge, ...differences(done, before)];
+    const { ready, totals, open, big, retry, shard, outOfOrder } = this.#keys;
+    const amounts = [...differences(done, before), ...bidsOf(done).flatMap((bid) => [`=${bid}`, 1])];
     if (done.epoch > 0) {
       const keys = [ready, retry(done.epoch), totals, open, big];
       return this.#run(COMMIT_RETRY, keys, [`${done.sid}.${done.seq}`, ...amounts]);
     }
-    const keys = [ready, this.#keys.shard(done.sid), this.#keys.outOfOrder(done.sid), totals, open, retry(0), big];
+    const keys = [ready, shard(done.sid), outOfOrder(done.sid), totals, open, big];
     return this.#run(COMMIT, keys, [done.sid, done.seq, ...amounts]);
   }
 

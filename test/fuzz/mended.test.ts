@@ -10,6 +10,8 @@ import { asSealiftError, SealiftError } from "../../src/core/error.ts";
 import { compileGlob } from "../../src/core/glob.ts";
 import { keyUri } from "../../src/core/key.ts";
 import { refusal, typeOf } from "../../src/kms/aws/refusal.ts";
+import { Archive } from "../../src/ledger/archive.ts";
+import type { PageHeader } from "../../src/ledger/ledger.ts";
 import { decodePage, encodePage } from "../../src/ledger/codec.ts";
 import { noTotals } from "../../src/ledger/rebuild.ts";
 import { isNewer } from "../../src/pipeline/job.ts";
@@ -142,29 +144,41 @@ describe("times", () => {
   });
 });
 
+const thirdPage = (bytes: number): PageHeader => ({
+  v: 1,
+  mid: MID,
+  sid: "s0001",
+  seq: 3,
+  end: "c",
+  isLast: false,
+  count: 1,
+  bytes,
+});
+
 describe("ledgers", () => {
   const SHARD = { sid: "s0001" };
 
   it("a record in no folder does not keep the list of migrations from ending", async () => {
-    const { ledger } = await emptyLedger();
-    for (const name of ["ab", "README", "zz0", "-"]) await ledger.putNew(name, Buffer.from("x"), signal);
+    const { ledger, store } = await emptyLedger();
+    for (const name of ["ab", "README", "zz0", "-"])
+      await new Archive(store, "ledger/").putNew(name, Buffer.from("x"), signal);
     const found: string[] = [];
     for await (const mid of ledger.migrations(signal)) found.push(mid);
     expect(found).toEqual([MID]);
   });
 
   it("epochs follow on each other: a number that was made up is not counted down from", async () => {
-    const { ledger } = await emptyLedger();
+    const { ledger, store } = await emptyLedger();
     await ledger.putRetry(MID, { v: 1, epoch: 1, pages: [], at: "" }, signal);
     expect(await ledger.epoch(MID, signal)).toBe(1);
-    await ledger.putNew(`${MID}/retry/e999999.json`, Buffer.from("{}"), signal);
+    await new Archive(store, "ledger/").putNew(`${MID}/retry/e999999.json`, Buffer.from("{}"), signal);
     expect(await codeOf(() => ledger.epoch(MID, signal))).toBe("LEDGER_BROKEN");
   });
 
   it.each(["stranger.json", "000000001.eX.json", "x.e0.json"])("an outcome named %s is none", async (name) => {
-    const { ledger } = await emptyLedger();
-    await ledger.putNew(`${MID}/done/s0001/${name}`, Buffer.from("{}"), signal);
-    expect(await codeOf(() => ledger.summarize(planOf([SHARD]), SHARD, signal))).toBe("LEDGER_BROKEN");
+    const { ledger, store } = await emptyLedger();
+    await new Archive(store, "ledger/").putNew(`${MID}/done/s0001/${name}`, Buffer.from("{}"), signal);
+    expect(await ledger.summarize(planOf([SHARD]), SHARD, signal)).toMatchObject({ next: 1, watermark: 0 });
   });
 
   it("an outcome whose page was taken away is no progress", async () => {
@@ -224,6 +238,8 @@ describe("a window in Redis", () => {
       cursor: undefined,
       totals: noTotals(),
       later: new Map(),
+      halves: [],
+      big: [],
     }; // prettier-ignore
     await window.install({ shards: [{ shard: SHARD, summary }], state: "running", epoch: 1, retry: ["s0001.1"] });
   });
@@ -263,8 +279,8 @@ describe("a window in Redis", () => {
 
   it("numbers that no sum can take are the ledger's fault, and change nothing", async () => {
     const before = await all();
-    expect(await codeOf(() => window.emit("s0001", 3, "c", false, 1, Number.NaN))).toBe("LEDGER_BROKEN");
-    expect(await codeOf(() => window.emit("s0001", 3, "c", false, 1, 1e18))).toBe("LEDGER_BROKEN");
+    expect(await codeOf(() => window.emit(thirdPage(Number.NaN)))).toBe("LEDGER_BROKEN");
+    expect(await codeOf(() => window.emit(thirdPage(1e18)))).toBe("LEDGER_BROKEN");
     expect(await all()).toBe(before);
   });
 
@@ -298,7 +314,7 @@ describe("a window in Redis", () => {
     ["open", KEYS.open, (one) => one.openShards()],
     ["above", KEYS.outOfOrder("s0001"), (one) => one.committedAbove("s0001")],
     ["retry", KEYS.retry(1), (one) => one.retryLeft(1)],
-    ["totals while a page is emitted", KEYS.totals, (one) => one.emit("s0001", 3, "c", false, 1, 1)],
+    ["totals while a page is emitted", KEYS.totals, (one) => one.emit(thirdPage(1))],
   ])("%s of another type is given up, for the next sweep to rebuild", async (_, key, act) => {
     await redis.set(key, "text");
     if (key === KEYS.meta) expect(await act(window)).toBeUndefined();
@@ -330,7 +346,7 @@ describe("a window in Redis", () => {
   it("a sum that is none is given up by the script that would add to it, before anything is changed", async () => {
     await redis.hset(KEYS.totals, "pages", "1.5");
     const before = await all();
-    expect(await codeOf(() => window.emit("s0001", 3, "c", false, 1, 1))).toBe("STATE_LOST");
+    expect(await codeOf(() => window.emit(thirdPage(1)))).toBe("STATE_LOST");
     expect(await all()).toBe(before);
     expect(await window.isReady()).toBe(false);
   });
