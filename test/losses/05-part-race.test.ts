@@ -28,7 +28,7 @@ lossClass(5, "part race duplicates or misorders blocks, and the service does not
     controls: [
       {
         without: "the parts put in order",
-        changes: [{ module: "store/s3/multipart", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
+        changes: [{ module: "store/s3/upload", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
         // `already` where a busy machine lost the answer of the first try.
         reports: /^parts: (resealed|already), and it does not open/m,
       },
@@ -40,7 +40,7 @@ lossClass(5, "part race duplicates or misorders blocks, and the service does not
     controls: [
       {
         without: "the parts put in order: the service refuses, and nothing is lost but the object's turn",
-        changes: [{ module: "store/s3/multipart", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
+        changes: [{ module: "store/s3/upload", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
         reports: /^parts: failed \w+, where it should have been rewrapped or resealed or carried or already$/m,
       },
     ],
