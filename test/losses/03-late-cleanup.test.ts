@@ -95,9 +95,9 @@ lossClass(3, "late cleanup deletes the retry's success", [
         without: "the upload's own id in the abort",
         changes: [
           {
-            module: "store/s3/multipart",
-            find: "const query = { uploadId: this.#uploadId };",
-            replace: "const query = {};",
+            module: "store/s3/upload",
+            find: `method: "DELETE", key, query: { uploadId: id }`,
+            replace: `method: "DELETE", key, query: {}`,
           },
         ],
         reports: /^parts: (resealed|already), and it is not there$/m,

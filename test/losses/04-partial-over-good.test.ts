@@ -78,8 +78,8 @@ lossClass(4, "abort finalises a partial over a good object", [
         without: "the abort in place of Complete, and what Complete says of the whole",
         changes: [
           { module: "store/s3/writing", find: "await multipart.abort();", replace: "await multipart.complete(0);" },
-          { module: "store/s3/multipart", find: `"x-amz-checksum-crc32c": crc32cText(crc),`, replace: "" },
-          { module: "store/s3/multipart", find: `"x-amz-mp-object-size": String(this.#put.sizeBytes),`, replace: "" },
+          { module: "store/s3/upload", find: `"x-amz-checksum-crc32c": crc32cText(crc32c),`, replace: "" },
+          { module: "store/s3/upload", find: `"x-amz-mp-object-size": String(sizeBytes),`, replace: "" },
         ],
         reports: /^large: failed STORE_CUT, and what stood at the destination was replaced$/m,
       },

@@ -32,7 +32,7 @@ lossClass(5, "part race duplicates or misorders blocks, and the service does not
     controls: [
       {
         without: "the parts put in order",
-        changes: [{ module: "store/s3/multipart", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
+        changes: [{ module: "store/s3/upload", find: ".toSorted((a, b) => a.number - b.number)", replace: "" }],
         // `already` where a busy machine lost the answer of the first try.
         reports: /^parts: (resealed|already), and it does not open/m,
       },

@@ -103,7 +103,7 @@ lossClass(16, "a newer or archived object at the destination overwritten", [
         changes: [
           {
             module: "store/s3/writing",
-            find: "await this.#checkStanding(key, options);\n            const etag",
+            find: "await checkStanding(this.#options, key, options);\n            const etag",
             replace: "const etag",
           },
         ],
