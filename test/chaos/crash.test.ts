@@ -47,7 +47,7 @@ const killed = (w: World): boolean => w.ownEnds.some((end) => end.endsWith("SIGK
 const needsRetry = (name: Failpoint, hit: number): boolean => hit > 1 && name.startsWith("finalize.");
 
 async function crash(name: Failpoint, hit: number): Promise<void> {
-  const huge = name.startsWith("big.") ? 4 : 0;
+  const huge = name.startsWith("big.") ? 5 : 0;
   world = await World.open(
     { objects: OBJECTS, huge, to: "s3", cloudLedger: false, shards: false, pageObjects: 4 },
     new Random(hit * 31 + FAILPOINTS.indexOf(name)),
@@ -83,7 +83,7 @@ async function cleared(w: World, result: MigrationStatus["result"]) {
 }
 
 const scenarios = FAILPOINTS.filter((name) => !NOT_BUILT_YET.includes(name)).flatMap((name) =>
-  [1, name.startsWith("finalize.") ? 2 : 3].map((hit) => [name, hit] as const),
+  [1, /^(finalize|big)\./.test(name) ? 2 : 3].map((hit) => [name, hit] as const),
 );
 
 describe("a worker killed at a step's boundary costs nothing", { timeout: 2 * ENDS_MS + 60_000 }, () => {
