@@ -97,6 +97,15 @@ export class World {
   static async open(options: WorldOptions, random: Random): Promise<World> {
     const build = options.build ?? builtProgram();
     const directory = await mkdtemp(join(tmpdir(), "sealift-chaos-"));
+    try {
+      return await World.#furnish(directory, build, options, random);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  static async #furnish(directory: string, build: string, options: WorldOptions, random: Random): Promise<World> {
     const clouds = await openClouds(directory, options);
     const job = jobOf(clouds, options);
     const shores = await openShores(job);
