@@ -69,7 +69,9 @@ export function secret(reference: string, env: Env = process.env): string {
     throw new SealiftError("SECRET_MISSING", "a secret is not written as a reference (env:NAME or file:/path)");
   }
   const name = reference.slice(reference.indexOf(":") + 1);
-  const value = (reference.startsWith("env:") ? env[name] : readSecretFile(name))?.trim();
+  // `env:constructor` names no variable, though every object has one of that name.
+  const variable = Object.hasOwn(env, name) ? env[name] : undefined;
+  const value = (reference.startsWith("env:") ? variable : readSecretFile(name))?.trim();
   if (value) return value;
   throw new SealiftError("SECRET_MISSING", `${reference} is ${value === undefined ? "not set" : "empty"}`);
 }

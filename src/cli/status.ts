@@ -115,6 +115,10 @@ function statusText(found: MigrationStatus, workers: readonly WorkerStatus[]): s
     ],
   ];
   if (found.retryPagesLeft > 0) rows.push(["retry", `${countText(found.retryPagesLeft)} pages left`]);
+  const { open, partsHeld, parts } = found.huge;
+  if (open > 0) {
+    rows.push(["huge objects", `${countText(open)} open, ${countText(partsHeld)} of ${countText(parts)} parts held`]);
+  }
   const codes = Object.entries(totals.codes).map(([code, count]) => `${code} ${countText(count)}`);
   if (codes.length > 0) rows.push(["not arrived", codes.join(", ")]);
   if (found.trouble) rows.push(["trouble", found.trouble]);

@@ -2,7 +2,7 @@
 import { openShores, openStore, processBudgets } from "../compose.ts";
 import { parseJob } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
-import { compileFilter } from "../core/filter.ts";
+import { compileFilter, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
 import { type KeyContext, keyUri } from "../core/key.ts";
 import type { Ceiling } from "../core/pace.ts";
@@ -59,7 +59,7 @@ function atRates(job: Job, { source, destination }: Rates): Job {
 /** `startedMs`: ages are measured from the start of the migration, so that every worker and every retry decides alike. */
 export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
   const keeps = compileFilter(job.filter, parseStoreUrl(job.source.url).prefix);
-  const { fallback, serverKey, overwrite, verify } = job.options;
+  const { fallback, serverKey, overwrite, verify, hugeBytes } = job.options;
   return {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
@@ -71,6 +71,7 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     fallback,
     ...(serverKey === undefined ? {} : { serverKeyName: serverKey }),
     overwrite,
+    hugeBytes: sizeBytes(hugeBytes),
     verify,
     attempts: job.retry.attempts,
     delayMs: job.retry.delayMs,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import { compileFilter } from "../core/filter.ts";
+import { compileFilter, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
 import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
 import { jobShape, shoreShape } from "./shape.ts";
@@ -15,6 +15,7 @@ const JOB_BYTES_MAX = 1024 * 1024;
 /** YAML aliases multiply what is written; a job file needs few. */
 const ALIASES_MAX = 32;
 const PROBLEMS_SHOWN_MAX = 8;
+const HUGE_BYTES_MIN = 1024 * 1024;
 
 /** `name` is what messages call the text: a path, or `standard input`. Throws JOB_INVALID. */
 export function parseJob(text: string, name: string): Job {
@@ -60,8 +61,10 @@ function readYaml(text: string, refuse: (why: string, cause?: unknown) => Sealif
     }
     visit(document, {
       Pair: (_, pair) => {
+        // Lists and maps as names of fields mean nothing here, and nested ones take minutes to be spelled as text.
+        if (!isScalar(pair.key)) throw refuse("a field is named by something that is not a text");
         // JavaScript objects cannot hold this name safely: the shape would drop it, and a demanded pair with it.
-        if (isScalar(pair.key) && pair.key.value === "__proto__") throw refuse('unknown field "__proto__"; remove it');
+        if (pair.key.value === "__proto__") throw refuse('unknown field "__proto__"; remove it');
       },
     });
     return document.toJS({ maxAliasCount: ALIASES_MAX });
@@ -115,7 +118,10 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
-  const { fallback, serverKey } = job.options;
+  const { fallback, serverKey, hugeBytes } = job.options;
+  if (sizeBytes(hugeBytes) < HUGE_BYTES_MIN) {
+    throw invalid("options.hugeBytes: is at least 1M; smaller objects arrive sooner whole than in parts");
+  }
   if (serverKey !== undefined && fallback !== "server") {
     throw invalid("options.serverKey: is used with fallback: server only; set that, or remove the key");
   }

@@ -133,6 +133,9 @@ const options = z.strictObject({
     .describe("Which objects have their new wrapped key opened and compared"),
   pageObjects: z.number().int().min(1).max(1000).default(1000).describe("Objects a page"),
   transfers: z.number().int().min(1).max(1024).default(64).describe("Objects in flight in one process"),
+  hugeBytes: size
+    .default("512M")
+    .describe("Objects of this size and above are copied in parts by several workers, where their bytes do not change"),
   shardPrefixes: z
     .array(z.string().max(1024))
     .min(1)

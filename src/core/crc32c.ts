@@ -16,3 +16,41 @@ export function parseCrc32c(text: string | undefined | null): number | undefined
   if (!text || !/^[A-Za-z0-9+/]{6}==$/.test(text)) return undefined;
   return Buffer.from(text, "base64").readUInt32BE(0);
 }
+
+const POLYNOMIAL = 0x82f63b78;
+/** What 2^n zero bytes do to a CRC's register, as the 32 columns of a matrix over GF(2). Grown as it is needed. */
+const zeros: number[][] = [];
+
+function zerosOf(n: number): readonly number[] {
+  for (let power = zeros.length; power <= n; power++) {
+    const half = zeros[power - 1];
+    zeros.push(half ? half.map((column) => applied(half, column)) : oneZeroByte());
+  }
+  return zeros[n] as number[];
+}
+
+function oneZeroByte(): number[] {
+  return Array.from({ length: 32 }, (_, bit) => {
+    let register = (1 << bit) >>> 0;
+    for (let step = 0; step < 8; step++) register = register & 1 ? (register >>> 1) ^ POLYNOMIAL : register >>> 1;
+    return register >>> 0;
+  });
+}
+
+function applied(columns: readonly number[], vector: number): number {
+  let sum = 0;
+  for (let rest = vector >>> 0, bit = 0; rest !== 0; rest >>>= 1, bit++) if (rest & 1) sum ^= columns[bit] as number;
+  return sum >>> 0;
+}
+
+/**
+ * The CRC32C of two runs of bytes joined, from those of each and the length of the second: what lets parts be checked where they
+ * are copied and the whole where it is completed. (As zlib's crc32_combine; any length below 2^53.)
+ */
+export function combineCrc32c(first: number, second: number, secondBytes: number): number {
+  let register = first;
+  for (let rest = secondBytes, power = 0; rest > 0; rest = Math.floor(rest / 2), power++) {
+    if (rest % 2 === 1) register = applied(zerosOf(power), register);
+  }
+  return (register ^ second) >>> 0;
+}

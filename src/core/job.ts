@@ -84,6 +84,8 @@ export interface JobOptions {
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;
   readonly transfers: number;
+  /** Objects of this size and above are copied in parts by several workers. Kept as written; core/filter.ts reads sizes. */
+  readonly hugeBytes: string | number;
   /** Key prefixes at which the listing is divided. */
   readonly shardPrefixes?: readonly string[] | undefined;
 }

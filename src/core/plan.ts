@@ -52,6 +52,9 @@ export const OUTCOME_LETTER: Readonly<Record<Outcome, string>> = {
   failed: "f",
 };
 
+/** In the place of an outcome: the object is huge, and its outcome is in a record of its own. */
+export const DEFERRED_LETTER = "d";
+
 export type Counts = Readonly<Record<Outcome, number>>;
 
 export const noCounts = (): Record<Outcome, number> => ({

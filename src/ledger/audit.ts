@@ -10,6 +10,7 @@ import { OUTCOME_LETTER, OUTCOMES, sumCounts } from "../core/plan.ts";
 import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { checkBond } from "./bond.ts";
 import { broken, type Page } from "./codec.ts";
+import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
 import { halvesOf } from "./shards.ts";
@@ -115,18 +116,20 @@ async function auditTree(run: Audit, shard: Shard): Promise<void> {
 async function auditShard(run: Audit, shard: Shard): Promise<Page> {
   const { plan, totals, digest } = run;
   let previous: Page | undefined;
-  for await (const { seq, page, done } of inOrder(recordsOf(run, shard))) {
+  for await (const { seq, page, outcome } of inOrder(recordsOf(run, shard))) {
     const name = layout.pageName(plan.mid, shard.sid, seq);
     if (previous?.header.isLast) {
-      if (page || done) throw broken(name, "follows the last page of its shard");
+      if (page || outcome) throw broken(name, "follows the last page of its shard");
       return previous;
     }
     if (!page) throw new SealiftError("INCOMPLETE", `ledger record ${name} is missing: listing has not ended`);
     checkBond(plan, page);
     checkChain(name, page, previous, shard);
-    if (!done) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    if (!outcome) throw new SealiftError("INCOMPLETE", `page ${name} has no outcome`);
+    const { done, open } = outcome;
     if (done.epoch < run.epoch && run.retried.has(`${shard.sid}.${seq}`))
       throw new SealiftError("INCOMPLETE", `page ${name} is retried and has no outcome of epoch ${run.epoch}`);
+    if (open.length > 0) throw new SealiftError("INCOMPLETE", `huge object ${open[0]} of page ${name} has no outcome`);
     checkDone(name, page, done);
     addDone(totals, done);
     digest.update(page.sha256).update(done.outcomes);
@@ -138,7 +141,7 @@ async function auditShard(run: Audit, shard: Shard): Promise<Page> {
 interface Records {
   readonly seq: number;
   readonly page: Page | undefined;
-  readonly done: DoneRecord | undefined;
+  readonly outcome: PageOutcome | undefined;
 }
 
 /** Page after page with the last word on it, up to the first number that has no outcome: one behind the last page. */
@@ -154,10 +157,10 @@ async function* recordsOf(run: Audit, { sid }: Shard): AsyncGenerator<Task<Recor
         ledger.page(mid, sid, seq, signal),
         ledger.done(mid, sid, seq, epoch, signal),
       ]);
-      return { seq, page, done };
+      return { seq, page, outcome: done && (await withDeferred(ledger.big, done, signal)) };
     };
   }
-  yield async () => ({ seq: expected, page: await ledger.page(mid, sid, expected, signal), done: undefined });
+  yield async () => ({ seq: expected, page: await ledger.page(mid, sid, expected, signal), outcome: undefined });
 }
 
 function checkChain(name: string, page: Page, previous: Page | undefined, shard: Shard): void {

@@ -8,6 +8,26 @@ export const SID = /^s\d{4}[ab]{0,40}$/;
 /** Splits of a shard of the plan, one after another. */
 export const SPLITS_MAX = 40;
 
+/** An object of a page that is copied by several workers: its shard, page, place on the page and epoch. */
+export const BID = new RegExp(`^(${SID.source.slice(1, -1)})\\.([1-9]\\d{0,8})\\.(\\d{1,3})\\.e(\\d{1,6})$`);
+
+export interface BigPlace {
+  readonly sid: string;
+  readonly seq: number;
+  /** On the page, from 0. */
+  readonly index: number;
+  readonly epoch: number;
+}
+
+export const bidOf = ({ sid, seq, index, epoch }: BigPlace): string => `${sid}.${seq}.${index}.e${epoch}`;
+
+/** undefined: the text is no such name. */
+export function placeOf(bid: string): BigPlace | undefined {
+  const [, sid, seq, index, epoch] = BID.exec(bid) ?? [];
+  if (sid === undefined) return undefined;
+  return { sid, seq: Number(seq), index: Number(index), epoch: Number(epoch) };
+}
+
 const padded = (seq: number): string => String(seq).padStart(SEQ_DIGITS, "0");
 
 export const planName = (mid: string): string => `${mid}/plan.json`;
@@ -23,6 +43,12 @@ export const ckptPrefix = (mid: string, sid: string): string => `${mid}/ckpt/${s
 export const ckptName = (mid: string, sid: string, seq: number): string => `${ckptPrefix(mid, sid)}${padded(seq)}.json`;
 export const retryPrefix = (mid: string): string => `${mid}/retry/`;
 export const retryName = (mid: string, epoch: number): string => `${retryPrefix(mid)}e${epoch}.json`;
+export const bigName = (mid: string, bid: string, turn: number): string => `${mid}/big/${bid}.t${turn}.json`;
+export const bigDoneName = (mid: string, bid: string): string => `${mid}/big/${bid}.done.json`;
+/** Witnesses of one group of parts; there may be several. */
+export const witnessPrefix = (mid: string, bid: string, turn: number): string => `${mid}/big/${bid}.t${turn}.g`;
+export const witnessName = (mid: string, bid: string, turn: number, group: number, n: number): string =>
+  `${witnessPrefix(mid, bid, turn)}${group}.${n}.json`;
 export const eventsPrefix = (mid: string): string => `${mid}/events/`;
 export const eventName = (mid: string, number: number): string => `${eventsPrefix(mid)}${padded(number)}.json`;
 export const resultName = (mid: string, epoch: number): string =>

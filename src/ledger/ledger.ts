@@ -8,6 +8,8 @@
  *     <mid>/pages/<sid>/<seq>.ndjson.gz         what was listed: a header line, then a line an object
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
+ *     <mid>/big/<bid>.t<n>.json                 a huge object's upload (the n-th), for every worker to go on with
+ *     <mid>/big/<bid>.done.json                 how it ended; <bid> is its shard, page, place on the page and epoch
  *     <mid>/ckpt/<sid>/<seq>.json               sums of epoch 0 up to a page, so that a rebuild reads less
  *     <mid>/events/<n>.json                     what operators did: pause, resume, cancel, retry
  *     <mid>/result.json, result.e<epoch>.json   the audit that closed the migration, or a later epoch of it
@@ -16,9 +18,9 @@ import { randomUUID } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
-import { inOrder, latestOutcomes, type Task } from "./ahead.ts";
 import { Archive } from "./archive.ts";
 import { audit, checkEnd, checkResult } from "./audit.ts";
+import { BigRecords } from "./big.ts";
 import { checkBond, checkIds, checkJob, jobSha256, planSha256 } from "./bond.ts";
 import {
   broken,
@@ -30,17 +32,22 @@ import {
   RETRY_BYTES_MAX,
   sha256Hex,
 } from "./codec.ts";
+import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
-import { countPages, type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
-import { halvesOf } from "./shards.ts";
+import { type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
+import * as walk from "./walk.ts";
 
 export { checkBond, checkResult, jobSha256, planSha256 };
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
-export { MID, SID } from "./layout.ts";
+export type { SummarizedShard } from "./walk.ts";
+export type { PageOutcome } from "./deferred.ts";
+export { BID, bidOf, type BigPlace, MID, placeOf, SID } from "./layout.ts";
 export { canSplit, halvesOf } from "./shards.ts";
 export type {
+  BigDoneRecord,
+  BigRecord,
   CodeCounts,
   DoneRecord,
   EventRecord,
@@ -52,17 +59,14 @@ export type {
   Shard,
 } from "./records.ts";
 
-export interface SummarizedShard {
-  readonly shard: records.Shard;
-  readonly summary: ShardSummary;
-}
-
 export class Ledger {
   readonly #archive: Archive;
+  readonly big: BigRecords;
 
   /** `root`: key prefix of the ledger inside the store, ending in `/`, or empty. */
   constructor(store: ObjectStore, root = "") {
     this.#archive = new Archive(store, root);
+    this.big = new BigRecords(this.#archive);
   }
 
   get name(): string {
@@ -210,17 +214,17 @@ export class Ledger {
     return checkIds(name, await this.#archive.record(records.done, name, signal), { mid, sid, seq, epoch });
   }
 
-  /** The outcome of the highest epoch up to `epochMax`. */
-  async latestDone(
+  /** The outcome of the highest epoch up to `epochMax`, with those of its huge objects. */
+  async outcome(
     mid: string,
     sid: string,
     seq: number,
     epochMax: number,
     signal: AbortSignal,
-  ): Promise<records.DoneRecord | undefined> {
+  ): Promise<PageOutcome | undefined> {
     for (let epoch = epochMax; epoch >= 0; epoch--) {
       const found = await this.done(mid, sid, seq, epoch, signal);
-      if (found) return found;
+      if (found) return withDeferred(this.big, found, signal);
     }
     return undefined;
   }
@@ -230,7 +234,7 @@ export class Ledger {
     const last = await this.ckpt(mid, sid, signal);
     if (watermark - (last?.seq ?? 0) < step) return;
     const next = await sumPages(this, mid, sid, last, (last?.seq ?? 0) + step, signal);
-    await this.#archive.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
+    if (next) await this.#archive.putNew(layout.ckptName(mid, sid, next.seq), encodeRecord(next), signal);
   }
 
   /** The last one. */
@@ -247,52 +251,24 @@ export class Ledger {
     return audit(this, mid, at, signal);
   }
 
-  /** The outcome of every page that has one, as `epochMax` left it, in key order. */
-  async *outcomes(plan: records.PlanRecord, epochMax: number, signal: AbortSignal): AsyncGenerator<records.DoneRecord> {
-    for await (const { shard } of this.shards(plan, signal)) {
-      yield* inOrder(this.#outcomesOf(plan.mid, shard.sid, epochMax, signal));
-    }
-  }
-
-  async *#outcomesOf(
-    mid: string,
-    sid: string,
-    epochMax: number,
-    signal: AbortSignal,
-  ): AsyncGenerator<Task<records.DoneRecord>> {
-    for await (const { seq, epoch } of latestOutcomes(this, mid, sid, epochMax, signal)) {
-      const name = layout.doneName(mid, sid, seq, epoch);
-      yield async () =>
-        checkIds(name, await this.#archive.required(records.done, name, signal), { mid, sid, seq, epoch });
-    }
-  }
-
   /** What Redis must know about a shard, recomputed. */
   summarize(plan: records.PlanRecord, shard: records.Shard, signal: AbortSignal): Promise<ShardSummary> {
     return summarizeShard(this, plan.mid, shard, signal);
   }
 
-  /** What Redis must know about each shard, recomputed; a shard that was split is followed by its halves. */
-  async *summaries(plan: records.PlanRecord, signal: AbortSignal): AsyncGenerator<SummarizedShard> {
-    const waiting = plan.shards.toReversed();
-    for (let shard = waiting.pop(); shard; shard = waiting.pop()) {
-      const summary = await this.summarize(plan, shard, signal);
-      yield { shard, summary };
-      waiting.push(...summary.halves.toReversed());
-    }
+  /** What Redis must know about each shard, recomputed; one that was split is followed by its halves. */
+  summaries(plan: records.PlanRecord, signal: AbortSignal): AsyncIterable<walk.SummarizedShard> {
+    return walk.summaries(this, plan, signal);
   }
 
-  /** Every shard in key order, with the number of its pages; reads names, and one page each. */
-  async *shards(
-    plan: records.PlanRecord,
-    signal: AbortSignal,
-  ): AsyncGenerator<{ shard: records.Shard; pages: number }> {
-    const waiting = plan.shards.toReversed();
-    for (let shard = waiting.pop(); shard; shard = waiting.pop()) {
-      const { pages, last } = await countPages(this, plan.mid, shard.sid, signal);
-      yield { shard, pages };
-      if (last) waiting.push(...halvesOf(shard, last.header).toReversed());
-    }
+  /** Every shard in key order, with the number of its pages. */
+  shards(plan: records.PlanRecord, signal: AbortSignal): AsyncIterable<{ shard: records.Shard; pages: number }> {
+    return walk.shards(this, plan, signal);
+  }
+
+  /** The outcome of every page that has one, as `epochMax` left it, in key order. */
+  outcomes(plan: records.PlanRecord, epochMax: number, signal: AbortSignal): AsyncIterable<records.DoneRecord> {
+    return walk.outcomes(this, plan, epochMax, signal);
   }
 
   /** PREFLIGHT_CREATE_ONLY where a second write of one name is not refused: then first-writer-wins would be a lie. */

@@ -1,8 +1,10 @@
 /** What the audit and the rebuild need of a ledger: its records, and nothing that writes. */
 import type { Page } from "./codec.ts";
+import type { BigReader } from "./deferred.ts";
 import type { CkptRecord, DoneRecord, PlanRecord, RetryRecord } from "./records.ts";
 
 export interface LedgerReader {
+  readonly big: BigReader;
   plan(mid: string, signal: AbortSignal): Promise<PlanRecord>;
   epoch(mid: string, signal: AbortSignal): Promise<number>;
   retry(mid: string, epoch: number, signal: AbortSignal): Promise<RetryRecord | undefined>;

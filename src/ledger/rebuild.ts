@@ -6,6 +6,7 @@ import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
 import { eachPage, inOrder } from "./ahead.ts";
 import { broken, type Page } from "./codec.ts";
+import { type PageOutcome, withDeferred } from "./deferred.ts";
 import * as layout from "./layout.ts";
 import type { LedgerReader } from "./reader.ts";
 import { halvesOf } from "./shards.ts";
@@ -35,6 +36,8 @@ export interface ShardSummary {
   /** What is left of it went to these two; empty where it was not split. */
   readonly halves: readonly Shard[];
   readonly totals: Totals;
+  /** Huge objects of its pages that have no outcome yet. */
+  readonly big: readonly string[];
   /** `seq` of pages with an outcome of a later epoch, with that epoch; for retries. */
   readonly later: ReadonlyMap<number, number>;
 }
@@ -90,13 +93,14 @@ export async function summarizeShard(
     throw broken(layout.ckptName(mid, shard.sid, ckpt.seq), "counts pages that have no outcome");
   const totals = noTotals();
   const settled = addCheckpoint(totals, ckpt);
+  const big: string[] = [];
   const read = async (seq: number) =>
     marks.has(seq) ? required(ledger, mid, shard.sid, seq, 0, signal) : openPage(ledger, mid, shard.sid, seq, signal);
   for await (const found of inOrder(eachPage(settled + 1, pages, read))) {
-    if ("epoch" in found) addDone(totals, found);
+    if ("done" in found) big.push(...addOutcome(totals, found));
     else addListed(totals, found);
   }
-  await addLater(ledger, mid, shard.sid, marks, totals, signal);
+  big.push(...(await addLater(ledger, mid, shard.sid, marks, totals, signal)));
   return {
     next: pages + 1,
     watermark: marks.watermark,
@@ -105,11 +109,12 @@ export async function summarizeShard(
     cursor: final ? final.header.end : shard.after,
     halves: final ? halvesOf(shard, final.header) : [],
     totals,
+    big,
     later: marks.later,
   };
 }
 
-/** What later epochs made of pages stands in place of what epoch 0 did. */
+/** What later epochs made of pages stands in place of what epoch 0 did. Answers the huge objects that are open. */
 async function addLater(
   ledger: LedgerReader,
   mid: string,
@@ -117,15 +122,22 @@ async function addLater(
   { later }: Marks,
   totals: Totals,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string[]> {
+  const big: string[] = [];
   const pairs = Array.from(later, ([seq, epoch]) => async () => {
     const first = await required(ledger, mid, sid, seq, 0, signal);
     return [first, await required(ledger, mid, sid, seq, epoch, signal)] as const;
   });
   for await (const [first, last] of inOrder(pairs)) {
-    addDone(totals, first, -1);
-    addDone(totals, last);
+    addDone(totals, first.done, -1);
+    big.push(...addOutcome(totals, last));
   }
+  return big;
+}
+
+function addOutcome(totals: Totals, { done, open }: PageOutcome): readonly string[] {
+  addDone(totals, done);
+  return open;
 }
 
 /** Pages are written in order, so their number is the last name; a hole means that somebody removed one. */
@@ -189,7 +201,7 @@ function addCheckpoint(totals: Totals, ckpt: CkptRecord | undefined): number {
   return ckpt.seq;
 }
 
-/** Sums of epoch 0 over pages 1..seq, given those up to an earlier page. */
+/** Sums of epoch 0 over pages 1..seq, given those up to an earlier page; undefined while one of their objects is open. */
 export async function sumPages(
   ledger: LedgerReader,
   mid: string,
@@ -197,11 +209,13 @@ export async function sumPages(
   from: CkptRecord | undefined,
   seq: number,
   signal: AbortSignal,
-): Promise<CkptRecord> {
+): Promise<CkptRecord | undefined> {
   const totals = noTotals();
   const settled = addCheckpoint(totals, from);
   const read = (page: number) => required(ledger, mid, sid, page, 0, signal);
-  for await (const done of inOrder(eachPage(settled + 1, seq, read))) addDone(totals, done);
+  for await (const outcome of inOrder(eachPage(settled + 1, seq, read))) {
+    if (addOutcome(totals, outcome).length > 0) return undefined;
+  }
   const { counts, listedBytes, bytes, verified, codes } = totals;
   return { v: 1, seq, counts, listedBytes, bytes, verified, codes };
 }
@@ -230,8 +244,8 @@ async function required(
   seq: number,
   epoch: number,
   signal: AbortSignal,
-): Promise<DoneRecord> {
+): Promise<PageOutcome> {
   const done = await ledger.done(mid, sid, seq, epoch, signal);
   if (!done) throw broken(layout.doneName(mid, sid, seq, epoch), "is missing");
-  return done;
+  return withDeferred(ledger.big, done, signal);
 }

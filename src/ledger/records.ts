@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CODES, type Code } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
-import { MID, SID } from "./layout.ts";
+import { BID, MID, SID } from "./layout.ts";
 
 const count = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -80,7 +80,7 @@ export const done = z.strictObject({
   sid: z.string().regex(SID),
   seq: z.number().int().positive(),
   epoch: count,
-  /** Of the whole page as it stands after this epoch; they sum to `count`. */
+  /** Of the whole page as it stands after this epoch; with `deferred` they sum to `count`. */
   counts,
   count: count.max(1000),
   /** One letter an object, in page order (core/plan.ts OUTCOME_LETTER). */
@@ -91,7 +91,53 @@ export const done = z.strictObject({
   verified: count,
   /** Of conflict, refused and failed objects, complete. */
   problems: z.array(problem).max(1000),
+  /** Places on the page of huge objects, each with an outcome of its own: with these the counts sum to `count`. */
+  deferred: z.array(count.max(999)).max(1000).optional(),
   /** SHA-256 of the stored bytes of the page this answers. */
+  pageSha256: sha256,
+  worker: z.string().max(200),
+  startedAt: z.string().max(40),
+  endedAt: z.string().max(40),
+});
+
+const bid = z.string().regex(BID);
+
+/** A huge object's upload, begun: who comes later goes on with it. `turn` counts uploads that were lost before this one. */
+export const big = z.strictObject({
+  v: z.literal(1),
+  mid: z.string().regex(MID),
+  bid,
+  turn: z.number().int().positive(),
+  pageSha256: sha256,
+  uploadId: z.string().min(1).max(4096),
+  outcome: z.enum(["rewrapped", "carried"]),
+  sizeBytes: z.number().int().positive(),
+  partBytes: z.number().int().positive(),
+  groupParts: z.number().int().positive(),
+  replaces: z.strictObject({ version: z.string().max(1024).optional(), etag: z.string().max(256) }).optional(),
+  serverKeyName: z.string().max(4096).optional(),
+  /** Names of what was set beside the object, and one digest of the values (transfer/fixed.ts). */
+  fixed: z.strictObject({ names: z.array(z.string().max(8192)).max(1000), sha256 }),
+  worker: z.string().max(200),
+  at: z.string().max(40),
+});
+
+/** Where the destination states no CRC32C of its parts: number, tag and CRC32C of those that one worker sent. */
+export const witness = z.strictObject({
+  v: z.literal(1),
+  parts: z.array(z.tuple([z.number().int().positive(), z.string().max(1024), count.max(0xffffffff)])).max(10_000),
+});
+
+export const bigDone = z.strictObject({
+  v: z.literal(1),
+  mid: z.string().regex(MID),
+  bid,
+  outcome: z.enum(OUTCOMES),
+  bytes: count,
+  verified: z.boolean(),
+  crc32c: count.max(0xffffffff).optional(),
+  /** Of conflict, refused and failed. */
+  problem: problem.optional(),
   pageSha256: sha256,
   worker: z.string().max(200),
   startedAt: z.string().max(40),
@@ -165,6 +211,8 @@ export type PageHeader = z.infer<typeof pageHeader>;
 export type PageLine = z.infer<typeof pageLine>;
 export type Problem = z.infer<typeof problem>;
 export type DoneRecord = z.infer<typeof done>;
+export type BigRecord = z.infer<typeof big>;
+export type BigDoneRecord = z.infer<typeof bigDone>;
 export type CkptRecord = z.infer<typeof ckpt>;
 export type RetryRecord = z.infer<typeof retry>;
 export type EventRecord = z.infer<typeof event>;

@@ -121,6 +121,6 @@ async function settle({ control, work, atOnce }: Adoption, page: Page, soFar: Ad
   }
   const who = { worker: by, startedAt, endedAt: control.now().toISOString() };
   const id = { v: 1 as const, mid, sid, seq, epoch: 0 };
-  await ledger.putDone(outcomeOf(id, page, undefined, proof.receipts, who), signal);
+  await ledger.putDone(outcomeOf(id, page, undefined, proof.receipts, new Set(), who), signal);
   add("adopted");
 }

@@ -6,13 +6,15 @@ import { DelayedError, type Job, UnrecoverableError, WaitingError } from "bullmq
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
-import { noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
+import { DEFERRED_LETTER, noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
+import { bidOf, checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
 import { neighboursIn } from "../transfer/divided.ts";
+import { hugeAmong } from "../transfer/huge.ts";
+import { abortLeftovers } from "../transfer/leftovers.ts";
 import { copyPage } from "../transfer/page.ts";
 import { isRunning, type PipelineContext, type Work, windowOf } from "./context.ts";
-import { finalizeJobId, isNewer, PAYLOAD_VERSION, type PageJob, pageJob, payload } from "./job.ts";
+import { bigJobId, finalizeJobId, isNewer, PAYLOAD_VERSION, type PageJob, pageJob, payload } from "./job.ts";
 import { type Care, CRASHES_MAX, forgetMarks, withCare } from "./poison.ts";
 import type { Window } from "./window.ts";
 
@@ -35,11 +37,25 @@ export async function copyPageJob(context: PipelineContext, job: Job, token: str
   const counted = await window.commit(done, before);
   failpoint("done.committed");
   await forgetMarks(context, id.mid, pageName(id));
-  if (counted === 2) {
-    const data = { v: PAYLOAD_VERSION, mid: id.mid };
-    await context.queues.control.add("finalize", data, { jobId: finalizeJobId(id.mid) });
-    failpoint("finalize.queued");
+  await giveBig(context, done);
+  await finalizeIf(context, id.mid, counted);
+}
+
+/** Its huge objects are open since the commit; these jobs are hints, as all of them. */
+async function giveBig(context: PipelineContext, { mid, sid, seq, epoch, deferred = [] }: DoneRecord): Promise<void> {
+  for (const index of deferred) {
+    const data = { v: PAYLOAD_VERSION, mid, bid: bidOf({ sid, seq, index, epoch }) };
+    await context.queues.copy.add("big", data, { jobId: bigJobId(data) });
+    failpoint("big.queued");
   }
+}
+
+/** `counted` is what a commit answered: 2 where nothing is open any more. */
+export async function finalizeIf(context: PipelineContext, mid: string, counted: number): Promise<void> {
+  if (counted !== 2) return;
+  const data = { v: PAYLOAD_VERSION, mid };
+  await context.queues.control.add("finalize", data, { jobId: finalizeJobId(mid) });
+  failpoint("finalize.queued");
 }
 
 /** A page that was never given out is an injected job: it ends here, and nothing of the migration with it. */
@@ -84,9 +100,14 @@ async function workPage(
   }
   checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
-  const receipts = await copyCarefully(context, work, page, chosen, care);
+  const crossing = { shores: work.shores, rules: work.rules, signal: context.signal };
+  const huge = await hugeAmong(chosen, crossing);
+  const small = chosen.filter(({ key }) => !huge.has(key));
+  // A worker that was killed in the middle of this page may have left uploads that nobody will complete.
+  if (care.afterDeath) await abortLeftovers(small, Date.parse(work.plan.createdAt), crossing);
+  const receipts = await copyCarefully(context, work, page, small, care);
   refuseExpired(receipts);
-  const done = outcomeOf(id, page, before, receipts, {
+  const done = outcomeOf(id, page, before, receipts, huge, {
     worker: context.name,
     startedAt,
     endedAt: context.now().toISOString(),
@@ -103,9 +124,9 @@ function refuseExpired(receipts: readonly Receipt[]): void {
 const pageName = (id: PageJob): string => `${id.sid}.${id.seq}.${id.epoch}`;
 
 async function latest(context: PipelineContext, id: PageJob, epochMax: number): Promise<DoneRecord> {
-  const done = await context.ledger.latestDone(id.mid, id.sid, id.seq, epochMax, context.signal);
-  if (!done) throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} is retried and has no outcome`);
-  return done;
+  const outcome = await context.ledger.outcome(id.mid, id.sid, id.seq, epochMax, context.signal);
+  if (outcome && outcome.open.length === 0) return outcome.done;
+  throw new SealiftError("LEDGER_BROKEN", `page ${id.seq} of shard ${id.sid} is retried and has no whole outcome`);
 }
 
 /** Epoch 0: every object. Later: those that failed, or those whose problem has the retry's code. */
@@ -146,7 +167,7 @@ async function copyCarefully(
   return [...receipts, ...given.map(({ key }) => crashReceipt(key))];
 }
 
-const crashReceipt = (key: string): Receipt => ({
+export const crashReceipt = (key: string): Receipt => ({
   key,
   outcome: "failed",
   bytes: 0,
@@ -157,24 +178,31 @@ const crashReceipt = (key: string): Receipt => ({
   notes: [],
 });
 
-/** The outcome of the whole page: what stood before, with these receipts in place of the objects they are about. */
+/** The outcome of the whole page: what stood before, with these receipts in place of the objects they are about. Huge ones have theirs to come. */
 export function outcomeOf(
   id: PageJob,
   page: Page,
   before: DoneRecord | undefined,
   receipts: readonly Receipt[],
+  huge: ReadonlySet<string>,
   who: { readonly worker: string; readonly startedAt: string; readonly endedAt: string },
 ): DoneRecord {
   const fresh = new Map(receipts.map((receipt) => [receipt.key, receipt]));
   const counts = noCounts();
   let outcomes = "";
+  const deferred: number[] = [];
   page.objects.forEach(({ key }, index) => {
+    if (huge.has(key)) {
+      deferred.push(index);
+      outcomes += DEFERRED_LETTER;
+      return;
+    }
     const outcome = fresh.get(key)?.outcome ?? outcomeAt(before, index);
     if (!outcome) throw new SealiftError("INTERNAL", "an object of the page has no receipt", { object: key });
     counts[outcome]++;
     outcomes += OUTCOME_LETTER[outcome];
   });
-  const kept = before?.problems.filter(({ key }) => !fresh.has(key)) ?? [];
+  const kept = before?.problems.filter(({ key }) => !fresh.has(key) && !huge.has(key)) ?? [];
   const versions = new Map(page.objects.map(({ key, version }) => [key, version]));
   return {
     v: 1,
@@ -189,6 +217,7 @@ export function outcomeOf(
     bytes: receipts.reduce((sum, { bytes }) => sum + bytes, before?.bytes ?? 0),
     verified: receipts.filter(({ verified }) => verified).length + (before?.verified ?? 0),
     problems: [...kept, ...receipts.filter(isProblem).map((receipt) => problemOf(receipt, versions.get(receipt.key)))],
+    ...(deferred.length === 0 ? {} : { deferred }),
     pageSha256: page.sha256,
     ...who,
   };
@@ -198,10 +227,10 @@ const LETTERS: ReadonlyMap<string, Outcome> = new Map(OUTCOMES.map((outcome) => 
 const outcomeAt = (done: DoneRecord | undefined, index: number): Outcome | undefined =>
   LETTERS.get(done?.outcomes[index] ?? "");
 
-const isProblem = ({ outcome }: Receipt): boolean =>
+export const isProblem = ({ outcome }: Receipt): boolean =>
   outcome === "failed" || outcome === "refused" || outcome === "conflict";
 
-const problemOf = (receipt: Receipt, version: string | undefined): Problem => ({
+export const problemOf = (receipt: Receipt, version: string | undefined): Problem => ({
   key: receipt.key,
   ...(version === undefined ? {} : { version }),
   outcome: receipt.outcome as Problem["outcome"],

@@ -5,7 +5,7 @@
 import { type DefaultJobOptions, Queue, UnrecoverableError } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import { MID, SID } from "../ledger/ledger.ts";
+import { BID, MID, SID } from "../ledger/ledger.ts";
 import { PREFIX } from "./keys.ts";
 
 /** Raised when a payload changes shape: an older worker leaves newer jobs to newer workers. */
@@ -21,6 +21,12 @@ export const finalizeJob = z.strictObject({ v, mid });
 export const shardJob = z.strictObject({ v, mid, sid });
 export const pageJob = z.strictObject({ v, mid, sid, seq, epoch });
 
+const bid = z.string().regex(BID);
+export const bigJob = z.strictObject({ v, mid, bid });
+export const groupJob = z.strictObject({ v, mid, bid, turn: seq, group: epoch });
+
+export type GroupJob = z.infer<typeof groupJob>;
+export type BigJob = z.infer<typeof bigJob>;
 export type ShardJob = z.infer<typeof shardJob>;
 export type PageJob = z.infer<typeof pageJob>;
 
@@ -28,6 +34,12 @@ export type PageJob = z.infer<typeof pageJob>;
 export const shardJobId = (job: { mid: string; sid: string }): string => `l.${job.mid}.${job.sid}`;
 export const pageJobId = (job: { mid: string; sid: string; seq: number; epoch: number }): string =>
   `p.${job.mid}.${job.sid}.${job.seq}.${job.epoch}`;
+export const bigJobId = (job: { mid: string; bid: string }): string => `b.${job.mid}.${job.bid}`;
+export const groupJobId = (job: { mid: string; bid: string; turn: number; group: number }): string =>
+  `g.${job.mid}.${job.bid}.${job.turn}.${job.group}`;
+/** A group has ended: whether it was the last is asked by a job of its own, which none that is under way can swallow. */
+export const wakeJobId = (job: { mid: string; bid: string; turn: number; group: number }): string =>
+  `${bigJobId(job)}.${job.turn}.${job.group}`;
 export const finalizeJobId = (id: string): string => `finalize.${id}`;
 
 export interface Queues {

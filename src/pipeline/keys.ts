@@ -12,6 +12,8 @@
  *     {sealift}:m:<mid>:ooo:<sid>     set of pages finished above the watermark
  *     {sealift}:m:<mid>:retry:<k>     set of pages that epoch k still has to go over
  *     {sealift}:m:<mid>:poison:<page> hash of marks on a page in hand (poison.ts), expires
+ *     {sealift}:m:<mid>:big           set of huge objects that have no outcome yet
+ *     {sealift}:m:<mid>:parts         hash of how many parts of each of them the destination held when it was last asked
  *     {sealift}:w:<name>              hash of one worker process, expires without heartbeat
  *     {sealift}:pace:<resource>       until when (Redis's own time) a ceiling's turns are given out, expires by itself
  */
@@ -31,6 +33,10 @@ export const of = (mid: string) => {
     totals: `${base}tot`,
     open: `${base}open`,
     listing: `${base}listing`,
+    big: `${base}big`,
+    parts: `${base}parts`,
+    bigAgain: (bid: string) => `${base}again:${bid}`,
+    bigLock: (bid: string) => `${base}alone:${bid}`,
     lock: `${base}rebuild`,
     shard: (sid: string) => `${base}sh:${sid}`,
     outOfOrder: (sid: string) => `${base}ooo:${sid}`,

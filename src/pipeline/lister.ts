@@ -30,6 +30,8 @@ const WINDOW_CLOSED_MS = 400;
 const NEWER_JOB_MS = 60_000;
 /** Pages that a shard may be ahead of its watermark. */
 const SHARD_AHEAD_MAX = 10_000;
+/** Huge objects that are begun or wait to be: their names are in Redis, and each is work for many. */
+const BIG_AHEAD_MAX = 1000;
 
 export async function listShard(context: PipelineContext, job: Job, token: string | undefined): Promise<void> {
   if (isNewer(job.data)) return delay(job, token, NEWER_JOB_MS);
@@ -205,6 +207,7 @@ async function hasRoom(context: PipelineContext, window: Window, sid: string): P
   if ((await queueFullness(context)) >= 1) return false;
   const shard = await window.shard(sid);
   if (!shard || shard.next - shard.watermark >= SHARD_AHEAD_MAX) return false;
+  if ((await window.big.left()) >= BIG_AHEAD_MAX) return false;
   // `status` says so itself, as long as it is so.
   return (await redisFullness(context.redis)) < REDIS_FULL;
 }

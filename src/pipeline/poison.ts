@@ -51,6 +51,8 @@ return 1
 export interface Care {
   /** One object at a time, each handed to `name` first. */
   readonly alone: boolean;
+  /** A worker died with this page in hand. */
+  readonly afterDeath: boolean;
   /** Keys that are given up. */
   readonly dead: readonly string[];
   readonly name: (key: string) => Promise<void>;
@@ -78,7 +80,7 @@ export async function withCare<T>(inHand: PageInHand, work: (care: Care) => Prom
   const holder = randomUUID();
   try {
     await redis.multi().hset(key, { holder }).pexpire(key, MARK_TTL_MS).exec();
-    return await work({ alone, dead: found.dead, name: naming(redis, key, holder) });
+    return await work({ alone, afterDeath: found.deaths > 0, dead: found.dead, name: naming(redis, key, holder) });
   } finally {
     release();
     await redis.eval(PEACE, 1, key, holder).catch(() => undefined);

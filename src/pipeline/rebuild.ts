@@ -32,8 +32,9 @@ export async function rebuild(context: Rebuilder, mid: string): Promise<boolean>
     const said = await stateOf(ledger, plan, epoch, signal);
     if (said !== state) await window.setState(said);
     const pages = shards.reduce((sum, { summary }) => sum + summary.next - 1, 0);
+    const hugeObjects = shards.reduce((sum, { summary }) => sum + summary.big.length, 0);
     context.log.info(
-      { migration: mid, epoch, state, pages, retryPages: retry.length },
+      { migration: mid, epoch, state, pages, retryPages: retry.length, hugeObjects },
       "window rebuilt from the ledger",
     );
     return true;
@@ -52,7 +53,8 @@ async function summarizeAll(ledger: Ledger, plan: PlanRecord, signal: AbortSigna
   }
   return shards;
 }
-const isOpen = ({ last, watermark }: ShardSummary): boolean => last === undefined || watermark < last;
+const isOpen = ({ last, watermark, big }: ShardSummary): boolean =>
+  last === undefined || watermark < last || big.length > 0;
 
 /** The last word of the operators, unless the epoch was closed by an audit. */
 export async function stateOf(ledger: Ledger, plan: PlanRecord, epoch: number, signal: AbortSignal): Promise<RunState> {

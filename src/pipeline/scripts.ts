@@ -5,11 +5,12 @@
  * was edited by somebody, is given up at once and answers -1.
  */
 
-/** Fifteen digits are exact in Lua. Sums are Redis's own 64 bits and stay far below their end. */
+/** Numbers as HINCRBY reads them, without leading zeros. Fifteen digits are exact in Lua. Sums are Redis's own 64 bits and stay far below their end. */
 const LOOK = `
 local SUM_MAX, PAIRS_MAX = 4e18, 4096
 local function whole(text, digits)
-  return type(text) == 'string' and #text <= digits and string.find(text, '^%-?%d+$') ~= nil
+  if type(text) ~= 'string' or #text > digits then return false end
+  return text == '0' or string.find(text, '^%-?[1-9]%d*$') ~= nil
 end
 local function lost() redis.call('DEL', KEYS[1]); return -1 end
 local function sums(key, field)
@@ -61,12 +62,31 @@ return 1
 `;
 
 /**
+ * Adds what an outcome says: pairs of field and amount, and for a huge object that has none yet `=` and its name. Whatever is of
+ * another type than it should be fails before anything is changed.
+ */
+const TELL = `
+local function look(sets) for _, set in ipairs(sets) do redis.call('SCARD', set) end end
+local function tell(totals, big, from)
+  for i = from, #ARGV, 2 do
+    if big and string.sub(ARGV[i], 1, 1) == '=' then redis.call('SADD', big, string.sub(ARGV[i], 2))
+    else redis.call('HINCRBY', totals, ARGV[i], ARGV[i + 1]) end
+  end
+end
+local function none(sets)
+  for _, set in ipairs(sets) do if redis.call('SCARD', set) > 0 then return false end end
+  return true
+end
+`;
+
+/**
  * A page of epoch 0 has its outcome in the ledger: count it, once, whoever asks and however often. The watermark is the number
- * up to which every page is done; pages done above it wait in a set, so memory is O(window).
- * KEYS ready, shard, outOfOrder, totals, open. ARGV sid, seq, then pairs of field and amount.
+ * up to which every page is done; pages done above it wait in a set, so memory is O(window). Its huge objects are open from the
+ * same moment on.
+ * KEYS ready, shard, outOfOrder, totals, open, big. ARGV sid, seq, then pairs of field and amount.
  * Answers 2 counted and nothing is open any more, 1 counted, 0 counted before, -2 never emitted.
  */
-export const COMMIT = `${LOOK}
+export const COMMIT = `${LOOK}${TELL}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if not (ARGV[1] and whole(ARGV[2], 15)) then return -3 end
 local st = redis.call('HMGET', KEYS[2], 'wm', 'next', 'last')
@@ -77,36 +97,53 @@ if seq <= wm or redis.call('SISMEMBER', KEYS[3], seq) == 1 then return 0 end
 local refusal = refused(KEYS[4], 3)
 if refusal then return refusal end
 if not sums(KEYS[4], 'committed') then return lost() end
-redis.call('SCARD', KEYS[5])
+look({ KEYS[5], KEYS[6] })
 redis.call('SADD', KEYS[3], seq)
 while redis.call('SREM', KEYS[3], wm + 1) == 1 do wm = wm + 1 end
 redis.call('HSET', KEYS[2], 'wm', wm)
 redis.call('HINCRBY', KEYS[4], 'committed', 1)
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[4], ARGV[i], ARGV[i + 1]) end
+tell(KEYS[4], KEYS[6], 3)
 if st[3] and wm == tonumber(st[3]) then
   redis.call('SREM', KEYS[5], ARGV[1])
-  if redis.call('SCARD', KEYS[5]) == 0 then return 2 end
+  if none({ KEYS[5], KEYS[6] }) then return 2 end
 end
 return 1
 `;
 
 /**
  * The same for a page of a retry epoch: membership of the epoch's set is what makes it count once.
- * KEYS ready, retry, totals, open. ARGV member, then pairs of field and amount.
+ * KEYS ready, retry, totals, open, big. ARGV member, then pairs of field and amount.
  */
-export const COMMIT_RETRY = `${LOOK}
+export const COMMIT_RETRY = `${LOOK}${TELL}
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if not ARGV[1] then return -3 end
 local refusal = refused(KEYS[3], 2)
 if refusal then return refusal end
-redis.call('SCARD', KEYS[4])
+look({ KEYS[4], KEYS[5] })
 if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-if redis.call('SCARD', KEYS[2]) == 0 and redis.call('SCARD', KEYS[4]) == 0 then return 2 end
+tell(KEYS[3], KEYS[5], 2)
+if none({ KEYS[2], KEYS[4], KEYS[5] }) then return 2 end
 return 1
 `;
 
-/** A rebuild's lock goes on, or (0) ends, where it is still one's own. KEYS lock. ARGV token, milliseconds. */
+/**
+ * A huge object has its outcome in the ledger: membership of the set of open ones is what makes it count once.
+ * KEYS ready, big, totals, open, retry, parts. ARGV name, then pairs of field and amount.
+ */
+export const COMMIT_BIG = `${LOOK}${TELL}
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if not ARGV[1] then return -3 end
+local refusal = refused(KEYS[3], 2)
+if refusal then return refusal end
+look({ KEYS[4], KEYS[5] })
+redis.call('HDEL', KEYS[6], ARGV[1])
+if redis.call('SREM', KEYS[2], ARGV[1]) == 0 then return 0 end
+tell(KEYS[3], nil, 2)
+if none({ KEYS[2], KEYS[4], KEYS[5] }) then return 2 end
+return 1
+`;
+
+/** A lock goes on, or (0) ends, where it is still one's own. KEYS lock. ARGV token, milliseconds. */
 export const RENEW = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end

@@ -24,11 +24,15 @@ export interface MigrationStatus {
   readonly shardsOpen: number;
   readonly pagesOutstanding: number;
   readonly retryPagesLeft: number;
+  /** Objects that several workers copy and that have no outcome yet, and how far those are that were begun. */
+  readonly huge: { readonly open: number; readonly partsHeld: number; readonly parts: number };
   /** What hinders it right now. */
   readonly trouble: string | undefined;
   /** The audit that closed the current epoch. */
   readonly result: ResultRecord | undefined;
 }
+
+const NO_HUGE: MigrationStatus["huge"] = { open: 0, partsHeld: 0, parts: 0 };
 
 export interface Sources {
   readonly ledger: Ledger;
@@ -77,22 +81,25 @@ function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
     shardsOpen: 0,
     pagesOutstanding: 0,
     retryPagesLeft: 0,
+    huge: NO_HUGE,
     trouble: undefined,
     result,
   };
 }
 
 const isOpen = async (window: Window, { epoch }: Meta): Promise<boolean> =>
-  (await window.openShards()).length > 0 || (await window.retryLeft(epoch)) > 0;
+  (await window.openShards()).length > 0 || (await window.retryLeft(epoch)) > 0 || (await window.big.left()) > 0;
 
 type Meta = { readonly state: RunState; readonly epoch: number; readonly trouble: string | undefined };
 
 async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, redis: Redis): Promise<MigrationStatus> {
-  const [totals, open, listing, retryPagesLeft, active, full] = await Promise.all([
+  const [totals, open, listing, retryPagesLeft, bigLeft, noted, active, full] = await Promise.all([
     window.totals(),
     window.openShards(),
     window.listing(),
     window.retryLeft(meta.epoch),
+    window.big.left(),
+    window.big.partsNoted(),
     redis.llen(`${PREFIX}:copy:active`),
     redisFullness(redis),
   ]);
@@ -107,6 +114,7 @@ async function fromWindow(plan: PlanRecord, window: Window, meta: Meta, redis: R
     shardsOpen: open.length,
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft,
+    huge: { open: bigLeft, partsHeld: noted.held, parts: noted.all },
     trouble: fullText(full) ?? meta.trouble,
     result: undefined,
   };
@@ -125,9 +133,11 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
   };
   const codes: Record<string, number> = {};
   let shardsOpen = 0;
+  let bigLeft = 0;
   let listingDone = true;
   for await (const { summary } of ledger.summaries(plan, signal)) {
     totals.shards++;
+    bigLeft += summary.big.length;
     for (const outcome of OUTCOMES) totals.counts[outcome] += summary.totals.counts[outcome];
     for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) totals[field] += summary.totals[field];
     for (const [code, count] of Object.entries(summary.totals.codes)) codes[code] = (codes[code] ?? 0) + count;
@@ -148,6 +158,7 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
     shardsOpen,
     pagesOutstanding: totals.pages - totals.committed,
     retryPagesLeft: 0,
+    huge: { ...NO_HUGE, open: bigLeft },
     trouble: undefined,
     result: undefined,
   };

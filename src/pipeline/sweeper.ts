@@ -2,20 +2,22 @@
  * Makes the queues agree with the window, and the window with the ledger, every few seconds, in whichever process wins the lock.
  * Nothing in the pipeline waits for a job that BullMQ or Redis may have lost: what is missing is given again, by id.
  */
-import type { Queue } from "bullmq";
 import { asSealiftError } from "../core/error.ts";
+import { placeOf } from "../ledger/ledger.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
+import { ensure } from "./ensure.ts";
 import { haltMigration } from "./finalize.ts";
 import { findMigrations, ledgerState } from "./known.ts";
-import { finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
+import { bigJobId, finalizeJobId, PAYLOAD_VERSION, pageJobId, shardJobId } from "./job.ts";
 import { ACTIVE, SWEEP_LOCK } from "./keys.ts";
 import { rebuild } from "./rebuild.ts";
 import { isRedisFull } from "./room.ts";
-import { MEND_JOB } from "./scripts.ts";
 import type { ShardWindow, Window } from "./window.ts";
 
 /** Pages of a retry that are queued at once. */
 const RETRY_WINDOW = 200;
+/** Huge objects that are looked at in one round: each look asks the destination what it holds. */
+const BIG_WINDOW = 200;
 /** Sums are written down every so many pages, so that a rebuild of a long shard reads its last stretch only. */
 const CHECKPOINT_PAGES = 500;
 
@@ -61,10 +63,15 @@ async function sweepMigration(context: PipelineContext, mid: string): Promise<vo
   if (meta?.state !== "running") return;
   const open = await window.openShards();
   for (const sid of open) await sweepShard(context, window, sid);
+  for (const bid of await window.big.open(BIG_WINDOW)) {
+    // A name that no page gives would be waited for without an end.
+    if (!placeOf(bid)) return window.lose();
+    await ensureBig(context, mid, bid);
+  }
   if (open.length > 0) return;
   for (const { sid, seq } of await window.retryPages(meta.epoch, RETRY_WINDOW))
     await ensurePage(context, mid, sid, seq, meta.epoch);
-  if ((await window.retryLeft(meta.epoch)) > 0) return;
+  if ((await window.retryLeft(meta.epoch)) > 0 || (await window.big.left()) > 0) return;
   await ensure(context, context.queues.control, "finalize", finalizeJobId(mid), { v: PAYLOAD_VERSION, mid });
 }
 
@@ -104,6 +111,12 @@ async function ensurePages(context: PipelineContext, window: Window, sid: string
   }
 }
 
+/** The object's own job looks what is missing of it, gives that again, or finishes it. */
+async function ensureBig(context: PipelineContext, mid: string, bid: string): Promise<void> {
+  const data = { v: PAYLOAD_VERSION, mid, bid };
+  await ensure(context, context.queues.copy, "big", bigJobId(data), data);
+}
+
 async function ensurePage(
   context: PipelineContext,
   mid: string,
@@ -114,40 +127,3 @@ async function ensurePage(
   const data = { v: PAYLOAD_VERSION, mid, sid, seq, epoch };
   await ensure(context, context.queues.copy, "page", pageJobId(data), data);
 }
-
-/** No delay that we ask for is longer: a newer payload's minute, the last backoff. */
-const DELAY_MAX_MS = 5 * 60_000;
-
-/**
- * The job waits, runs, or is added. BullMQ drops an id that exists in any state without a word, and an orphaned hash (its id
- * fell out of every list) blocks its id for ever: whatever is left of the job is removed first, in one step that leaves jobs in
- * hand alone. (Deleting the hash by itself would take it from a worker that has been given the job meanwhile.)
- */
-async function ensure(
-  context: PipelineContext,
-  queue: Queue,
-  name: string,
-  jobId: string,
-  data: object,
-): Promise<void> {
-  const state = await queue.getJobState(jobId);
-  const comes = state === "delayed" && (await comesSoon(context, queue, jobId));
-  if (comes || state === "waiting" || state === "active" || state === "prioritized") {
-    // BullMQ gives a job whose fields it cannot read to one worker after another, and none of them can even fail it.
-    await context.redis.eval(MEND_JOB, 1, queue.toKey(jobId), JSON.stringify(data));
-    return;
-  }
-  await queue.remove(jobId);
-  await queue.add(name, data, { jobId });
-  context.log.debug({ queue: queue.name, job: jobId, was: state }, "job given again");
-}
-
-/** A process whose clock runs ahead puts its jobs off into a future that is far away for everybody else. */
-async function comesSoon({ redis }: PipelineContext, queue: Queue, jobId: string): Promise<boolean> {
-  const score = await redis.zscore(queue.toKey("delayed"), jobId);
-  const [seconds = 0] = (await redis.time()).map(Number);
-  return score !== null && Number(score) / DELAYED_SCORE < seconds * 1000 + DELAY_MAX_MS;
-}
-
-/** BullMQ's score of a delayed job is its time times this. */
-const DELAYED_SCORE = 0x1000;

@@ -6,13 +6,13 @@ import { SID } from "../ledger/ledger.ts";
 
 /** Digits of the largest number that is always exact here and in Lua. */
 const DIGITS_MAX = 15;
-const WHOLE = new RegExp(`^-?(?:0|[1-9]\\d{0,${DIGITS_MAX - 1}})$`);
+const WHOLE = new RegExp(`^(?:0|-?[1-9]\\d{0,${DIGITS_MAX - 1}})$`);
 
 export const wholeOf = (text: string | undefined | null): number | undefined =>
   text !== undefined && text !== null && WHOLE.test(text) ? Number(text) : undefined;
 
 /** Sums may be larger, as Redis keeps 64 bits: then they are shown rounded. */
-const SUM = /^-?(?:0|[1-9]\d{0,18})$/;
+const SUM = /^(?:0|-?[1-9]\d{0,18})$/;
 
 export const sumOf = (text: string | undefined): number | undefined =>
   text === undefined ? 0 : SUM.test(text) ? Number(text) : undefined;

@@ -3,9 +3,18 @@ import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
-import type { CodeCounts, DoneRecord, PageHeader, Shard, SummarizedShard } from "../ledger/ledger.ts";
+import {
+  type BigDoneRecord,
+  type CodeCounts,
+  type DoneRecord,
+  type PageHeader,
+  type Shard,
+  type SummarizedShard,
+} from "../ledger/ledger.ts";
+import { addSums, amountsOf, bidsOf, differences } from "./amounts.ts";
+import { BigWindow } from "./bigwindow.ts";
 import { ACTIVE, of } from "./keys.ts";
-import { COMMIT, COMMIT_RETRY, EMIT, READY, RENEW } from "./scripts.ts";
+import { COMMIT, COMMIT_BIG, COMMIT_RETRY, EMIT, READY, RENEW } from "./scripts.ts";
 import { memberOf, shardNumbers, sumOf, wholeOf } from "./whole.ts";
 
 const STATES = ["running", "paused", "cancelled", "halted", "finished"] as const;
@@ -40,11 +49,13 @@ export class Window {
   readonly #redis: Redis;
   readonly #keys: ReturnType<typeof of>;
   readonly mid: string;
+  readonly big: BigWindow;
 
   constructor(redis: Redis, mid: string) {
     this.#redis = redis;
     this.#keys = of(mid);
     this.mid = mid;
+    this.big = new BigWindow(redis, this.#keys, (answer) => this.#read(answer));
   }
 
   async isReady(): Promise<boolean> {
@@ -53,7 +64,11 @@ export class Window {
 
   /** undefined: the window is lost. */
   async meta(): Promise<{ state: RunState; epoch: number; trouble: string | undefined } | undefined> {
-    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta));
+    // Edited is lost, and the next sweep rebuilds what is lost: an error here would keep it from ever looking.
+    const meta = await this.#read(this.#redis.hgetall(this.#keys.meta)).catch((error: unknown) => {
+      if (error instanceof SealiftError && error.code === "STATE_LOST") return {} as Record<string, string>;
+      throw error;
+    });
     const [state, epoch] = [STATES.find((one) => one === meta["state"]), wholeOf(meta["epoch"] ?? "0")];
     if (state === undefined || epoch === undefined || epoch < 0 || !(await this.isReady())) return undefined;
     return {
@@ -116,17 +131,20 @@ export class Window {
 
   /** 2 counted and nothing is open any more, 1 counted, 0 counted before; STATE_LOST otherwise. */
   commit(done: DoneRecord, before: DoneRecord | undefined): Promise<number> {
-    const { ready, totals, open } = this.#keys;
-    const amounts = differences(done, before);
+    const { ready, totals, open, big, retry, shard, outOfOrder } = this.#keys;
+    const amounts = [...differences(done, before), ...bidsOf(done).flatMap((bid) => [`=${bid}`, 1])];
     if (done.epoch > 0) {
-      return this.#run(
-        COMMIT_RETRY,
-        [ready, this.#keys.retry(done.epoch), totals, open],
-        [`${done.sid}.${done.seq}`, ...amounts],
-      );
+      const keys = [ready, retry(done.epoch), totals, open, big];
+      return this.#run(COMMIT_RETRY, keys, [`${done.sid}.${done.seq}`, ...amounts]);
     }
-    const keys = [ready, this.#keys.shard(done.sid), this.#keys.outOfOrder(done.sid), totals, open];
+    const keys = [ready, shard(done.sid), outOfOrder(done.sid), totals, open, big];
     return this.#run(COMMIT, keys, [done.sid, done.seq, ...amounts]);
+  }
+
+  /** 2 counted and nothing is open any more, 1 counted, 0 counted before; STATE_LOST otherwise. */
+  commitBig(done: BigDoneRecord, epoch: number): Promise<number> {
+    const { ready, totals, open, big, retry, parts } = this.#keys;
+    return this.#run(COMMIT_BIG, [ready, big, totals, open, retry(epoch), parts], [done.bid, ...amountsOf(done)]);
   }
 
   /** A key that holds something else than it should was edited: the window is given up, and rebuilt by the next sweep. */
@@ -135,9 +153,9 @@ export class Window {
       return await answer;
     } catch (error) {
       if (!(error instanceof Error) || error.name !== "ReplyError") throw error;
-      // BullMQ and Redis have troubles of their own (full, loading, read-only), which say nothing of the window.
-      if (/WRONGTYPE/.test(error.message)) await this.lose();
-      throw new SealiftError("STATE_LOST", `the window of ${this.mid}: ${error.message.slice(0, 200)}`);
+      if (/WRONGTYPE/.test(error.message)) return this.#edited("a key of a type");
+      // Redis has troubles of its own (full, loading, read-only), which say nothing of the window and pass.
+      throw new SealiftError("PROVIDER_ERROR", `Redis: ${error.message.slice(0, 200)}`, { cause: error });
     }
   }
 
@@ -232,11 +250,12 @@ export class Window {
     const change = this.#redis.multi();
     const shards = fresh.shards.length;
     const sums = { pages: 0, committed: 0, listed: 0, listedBytes: 0, bytes: 0, verified: 0, shards };
-    const { meta, totals, open, listing, retry } = this.#keys;
-    change.del(this.#keys.ready, meta, totals, open, listing, retry(fresh.epoch));
+    const { meta, totals, open, listing, retry, big, parts } = this.#keys;
+    change.del(this.#keys.ready, meta, totals, open, listing, retry(fresh.epoch), big, parts);
     for (const { shard, summary } of fresh.shards) {
       this.#installShard(change, shard.sid, summary);
       addSums(sums, summary);
+      for (let i = 0; i < summary.big.length; i += 500) change.sadd(big, ...summary.big.slice(i, i + 500));
     }
     for (let i = 0; i < fresh.retry.length; i += 500)
       change.sadd(this.#keys.retry(fresh.epoch), ...fresh.retry.slice(i, i + 500));
@@ -267,32 +286,4 @@ export class Window {
     if (last === undefined) change.sadd(this.#keys.listing, sid);
     if (last === undefined || watermark < last) change.sadd(this.#keys.open, sid);
   }
-}
-
-function addSums(
-  sums: Record<string, number>,
-  { totals, next, watermark, outOfOrder }: SummarizedShard["summary"],
-): void {
-  const add = (field: string, amount: number) => {
-    sums[field] = (sums[field] ?? 0) + amount;
-  };
-  add("pages", next - 1);
-  add("committed", watermark + outOfOrder.length);
-  for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) add(field, totals[field]);
-  for (const outcome of OUTCOMES) add(outcome, totals.counts[outcome]);
-  for (const [code, count] of Object.entries(totals.codes)) add(`code:${code}`, count);
-}
-
-/** Pairs of field and amount by which this outcome changes the sums. Listing has counted `listed` already. */
-function differences(done: DoneRecord, before: DoneRecord | undefined): (string | number)[] {
-  const amounts: (string | number)[] = [];
-  const add = (field: string, amount: number) => {
-    if (amount !== 0) amounts.push(field, amount);
-  };
-  for (const outcome of OUTCOMES) add(outcome, done.counts[outcome] - (before?.counts[outcome] ?? 0));
-  add("bytes", done.bytes - (before?.bytes ?? 0));
-  add("verified", done.verified - (before?.verified ?? 0));
-  for (const problem of done.problems) add(`code:${problem.code}`, 1);
-  for (const problem of before?.problems ?? []) add(`code:${problem.code}`, -1);
-  return amounts;
 }

@@ -4,6 +4,7 @@ import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from
 import type { Redis } from "ioredis";
 import { asSealiftError, type SealiftError } from "../core/error.ts";
 import { type PipelineContext, windowOf } from "./context.ts";
+import { bigObjectJob, groupObjectJob } from "./big.ts";
 import { copyPageJob } from "./copier.ts";
 import { finalizeMigration, haltMigration } from "./finalize.ts";
 import { PREFIX, WORKERS } from "./keys.ts";
@@ -36,6 +37,15 @@ const HEARTBEAT_MS = 2000;
 const STUCK_MS = 120_000;
 const SLOW_MS = 1000;
 
+/** What travels on the queue `copy`; a name that is none of these is an injected job. */
+const COPY_JOBS: Readonly<Record<string, Processor>> = { page: copyPageJob, big: bigObjectJob, group: groupObjectJob };
+
+const copyJob: Processor = (context, job, token) => {
+  const processor = Object.hasOwn(COPY_JOBS, job.name) ? COPY_JOBS[job.name] : undefined;
+  if (!processor) throw new UnrecoverableError("ghost job: it has no name of ours");
+  return processor(context, job, token);
+};
+
 type Processor = (context: PipelineContext, job: Job, token: string | undefined) => Promise<void>;
 
 export class WorkerProcess {
@@ -65,7 +75,7 @@ export class WorkerProcess {
     this.#times = times;
     this.#room = new Room(context, this.#workers);
     if (kind === "list") this.#listen("list", listShard, LIST_SHARDS, connect);
-    else this.#listen("copy", copyPageJob, times.pages, connect);
+    else this.#listen("copy", copyJob, times.pages, connect);
     this.#listen("control", finalizeMigration, 1, connect);
     this.#every(times.sweepMs, () => this.#sweep());
     this.#every(HEARTBEAT_MS, () => this.#beat());

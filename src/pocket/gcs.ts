@@ -1,11 +1,12 @@
 /**
  * A pocket Cloud Storage: the part of the JSON API (storage/v1) that sealift, rclone and Google's own client use, computed in
  * memory. It checks what the real one checks (preconditions, CRC32C and MD5, names, metadata limits, customer keys) and answers
- * 501 to what it does not do (compose, rewrite, copy, versioning, ACLs, notifications). It asks for no credentials.
+ * 501 to what it does not do (rewrite, copy, versioning, ACLs, notifications). It asks for no credentials.
  */
 import type { ServerResponse } from "node:http";
 import { compareKeys } from "../core/object.ts";
 import { json, invalid, Refusal, refuse, selectFields } from "./gcs/answer.ts";
+import { compose } from "./gcs/compose.ts";
 import { download } from "./gcs/download.ts";
 import { applied, parseJson, resourceOf } from "./gcs/resource.ts";
 import { type Bucket, checkConditions, Cloud } from "./gcs/state.ts";
@@ -54,6 +55,12 @@ interface Rooms {
 
 /** Answers, and names the operation for the counts. */
 async function route(rooms: Rooms, request: PocketRequest, response: ServerResponse): Promise<string> {
+  const composed = /^\/storage\/v1\/b\/([^/]+)\/o\/([^/]+)\/compose$/.exec(request.path);
+  if (composed && request.method === "POST") {
+    const [bucket, name] = [decode(composed[1]), decode(composed[2])];
+    await compose(rooms, rooms.cloud.bucket(bucket ?? ""), name ?? "", request, response);
+    return "compose";
+  }
   const path = /^\/(storage|upload\/storage|download\/storage)\/v1\/b(?:\/([^/]+)(?:\/o(?:\/([^/]+))?)?)?$/.exec(
     request.path,
   );

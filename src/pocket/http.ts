@@ -37,10 +37,10 @@ export interface Fault {
   readonly forgets?: RegExp;
   /** Work, then answer something else. */
   readonly change?: (answer: PocketAnswer) => PocketAnswer;
-  /** Work, and so much later once more, unasked: a proxy has sent a request without a body twice. */
-  readonly againMs?: number;
-  /** Hang up at once and work so much later: a request without a body was stuck somewhere. */
-  readonly lateMs?: number;
+  /** Work, and when this has happened once more, unasked: a proxy has sent a request without a body twice. */
+  readonly again?: Promise<void>;
+  /** Hang up at once and work when this has happened: a request without a body was stuck somewhere. */
+  readonly late?: Promise<void>;
   /** Work, then drop the connection after this many bytes of the answer's body. */
   readonly cutBodyAt?: number;
   /** Work completely, then drop the connection without an answer (the ambiguous put). */
@@ -123,21 +123,23 @@ async function serve(
   if (fault?.delayMs) await pause(fault.delayMs);
   await fault?.first?.(request);
   if (fault?.answer) return refuseWith(fault.answer, incoming, response);
-  if (fault?.lateMs !== undefined) {
+  if (fault?.late) {
     incoming.socket.destroy();
-    await pause(fault.lateMs);
+    await fault.late;
     return work(unheard(incoming));
   }
-  if (fault?.change) changeAnswer(response, fault.change);
   if (fault?.cutBodyAt !== undefined) cutAfter(response, fault.cutBodyAt);
   if (fault?.loseAnswer) loseAnswer(response);
+  // What is changed goes out as the others let it.
+  if (fault?.change) changeAnswer(response, fault.change);
   await work(response);
-  if (fault?.againMs === undefined) return;
-  await pause(fault.againMs);
+  if (!fault?.again) return;
+  await fault.again;
   await work(unheard(incoming));
 }
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+/** Nobody waits for a delay that outlives its server. */
+const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms).unref());
 
 async function refuseWith(
   { status, headers = {}, body = "", afterBytes }: NonNullable<Fault["answer"]>,

@@ -1,13 +1,14 @@
 /** What every driver asks before it writes: does the name fit, do the attributes fit, is this still the version that was seen. */
+import { combineCrc32c } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import type { Attributes, ObjectHead, VersionPin } from "../core/object.ts";
-import type { PutOptions, StoreTraits } from "./store.ts";
+import type { HeldPart, PartRange, PutOptions, StoreTraits } from "./store.ts";
 
 /** A lone surrogate has no UTF-8 form: it would be stored under another name than it was listed by. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Refuses, before the first byte is asked for, what the store could not keep as it is given. */
-export function checkPut(traits: StoreTraits, key: string, options: PutOptions): void {
+export function checkPut(traits: StoreTraits, key: string, options: Omit<PutOptions, "condition" | "crc32c">): void {
   options.signal.throwIfAborted();
   checkName(traits, key);
   checkAttributes(traits, key, options.attributes);
@@ -61,6 +62,27 @@ function checkAttributes(traits: StoreTraits, key: string, attributes: Attribute
   }
   if (attributes.expires !== undefined && !traits.keepsExpires) throw unfit("the Expires header is not kept here");
 }
+
+/** Size and CRC32C of parts as one; undefined where one of them states none. INTERNAL where they leave a gap. */
+export function joined(parts: readonly HeldPart[]): {
+  readonly sizeBytes: number;
+  readonly crc32c: number | undefined;
+} {
+  let sizeBytes = 0;
+  let crc: number | undefined = 0;
+  let reached = 0;
+  for (const part of parts) {
+    if (part.first !== reached + 1) throw new SealiftError("INTERNAL", `part ${reached + 1} is missing`);
+    reached = part.last;
+    sizeBytes += part.sizeBytes;
+    crc = crc === undefined || part.crc32c === undefined ? undefined : combineCrc32c(crc, part.crc32c, part.sizeBytes);
+  }
+  return { sizeBytes, crc32c: crc };
+}
+
+/** Those that hold anything of the range. */
+export const within = <T extends HeldPart>(parts: readonly T[], only: PartRange | undefined): readonly T[] =>
+  only === undefined ? parts : parts.filter(({ first, last }) => first <= only.last && last >= only.first);
 
 export const matchesPin = (pin: VersionPin, head: Pick<ObjectHead, "version" | "etag">): boolean =>
   pin.version === undefined ? pin.etag === head.etag : pin.version === head.version;

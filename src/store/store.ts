@@ -58,6 +58,77 @@ export interface PutReceipt {
   readonly crc32c: number;
 }
 
+/** An upload in parts. Whoever has its name can go on with it, in any process and after any crash. */
+export interface PartUpload {
+  readonly key: string;
+  /** As `begin` gave it. */
+  readonly id: string;
+  /** As it was given to `begin`. */
+  readonly serverKeyName?: string | undefined;
+}
+
+export interface PartLimits {
+  /** Of every part but the last. */
+  readonly partBytesMin: number;
+  readonly partBytesMax: number;
+  readonly partsMax: number;
+}
+
+/** What the store holds of an upload: one part, or neighbours that it has joined already. */
+export interface HeldPart {
+  /** Part numbers, from 1; equal for a single part. */
+  readonly first: number;
+  readonly last: number;
+  readonly sizeBytes: number;
+  /** Absent where the store does not state it: then only `tag` says whether these are the bytes that were sent. */
+  readonly crc32c?: number | undefined;
+  /** Of these bytes in this upload: changes whenever they are written again under a provider's key, at least when they differ. */
+  readonly tag: string;
+}
+
+/** Part numbers, both included. */
+export interface PartRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface BegunUpload {
+  readonly id: string;
+  readonly begunMs: number;
+}
+
+export interface CompleteOptions {
+  /** From 1 to the last part without a gap, each with its CRC32C. */
+  readonly parts: readonly HeldPart[];
+  readonly sizeBytes: number;
+  /** Of the whole object. */
+  readonly crc32c: number;
+  readonly condition: PutOptions["condition"];
+  readonly signal: AbortSignal;
+}
+
+/** Writing one object from several processes at once. Until `complete`, nothing stands under the key. */
+export interface PartStore {
+  readonly limits: PartLimits;
+  /** Attributes and provider-side key are fixed here. */
+  begin(key: string, options: Omit<PutOptions, "condition" | "crc32c">): Promise<string>;
+  /** The body is held in memory under the process's allowance, part by part. A part that is there already is replaced. */
+  put(
+    upload: PartUpload,
+    number: number,
+    body: ByteStream,
+    options: Pick<PutOptions, "sizeBytes" | "crc32c" | "signal">,
+  ): Promise<HeldPart>;
+  /** In ascending order, without overlap; of `only`, where given. undefined: there is no such upload. */
+  list(upload: PartUpload, signal: AbortSignal, only?: PartRange): Promise<readonly HeldPart[] | undefined>;
+  /** All or nothing, under its condition, and only as the bytes that `crc32c` says. The upload is gone afterwards. */
+  complete(upload: PartUpload, options: CompleteOptions): Promise<PutReceipt>;
+  /** Absence is success. */
+  abort(upload: PartUpload, signal: AbortSignal): Promise<void>;
+  /** Those under way under exactly this key, whoever began them. */
+  uploads(key: string, signal: AbortSignal): Promise<readonly BegunUpload[]>;
+}
+
 export interface ListPage {
   readonly objects: readonly ListedObject[];
   /** True on the last page of the range. */
@@ -66,6 +137,8 @@ export interface ListPage {
 
 export interface ObjectStore {
   readonly traits: StoreTraits;
+  /** Absent where an object cannot be written from several processes. */
+  readonly parts?: PartStore | undefined;
   /** What a person reads in messages: `s3://bucket at https://...`. */
   readonly name: string;
   /** Absence is an answer here, not an error. */

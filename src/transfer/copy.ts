@@ -38,7 +38,8 @@ export interface CopyOptions {
  */
 const BODY_IDLE_MS = 10_000;
 
-interface Task extends Crossing {
+/** One object of a job on its way. */
+export interface Task extends Crossing {
   readonly listed: ListedObject;
   /** The key at the destination. */
   readonly key: string;
@@ -68,7 +69,7 @@ export async function copyObject(
 }
 
 /** A receipt where the object is there already, undefined where the job says to replace what is there instead. */
-async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefined> {
+export async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefined> {
   const { listed, shores, rules, signal } = task;
   const source = await sourceAsListed(listed, task);
   const start = await startOf(shores.source, source, shores.envelopes, signal);
@@ -82,7 +83,7 @@ async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefi
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
 }
 
-async function decide(head: ObjectHead, prefix: Uint8Array, task: Task): Promise<{ plan: Plan; move: Move }> {
+export async function decide(head: ObjectHead, prefix: Uint8Array, task: Task): Promise<{ plan: Plan; move: Move }> {
   const decision = accepted(planObject(head, prefix, task.shores, task.rules));
   await refuseDivided(head.key, decision.move, task, task.neighbours);
   return decision;
@@ -149,7 +150,7 @@ interface Cargo {
   body(source: ByteStream): ByteStream;
 }
 
-async function load(move: Move, head: ObjectHead, task: Task): Promise<Cargo> {
+export async function load(move: Move, head: ObjectHead, task: Task): Promise<Cargo> {
   const unchanged = { move, sizeBytes: head.sizeBytes, crc32c: head.crc32c, body: (source: ByteStream) => source };
   switch (move.action) {
     case "carry": {

@@ -129,7 +129,7 @@ const REFUSALS: ReadonlySet<Code> = new Set<Code>([
 ]);
 const MESSAGE_CHARS_MAX = 300;
 
-function failure(key: string, error: SealiftError, attempts: number): Receipt {
+export function failure(key: string, error: SealiftError, attempts: number): Receipt {
   const { code } = error;
   const outcome = code === "CONFLICT" ? "conflict" : REFUSALS.has(code) ? "refused" : "failed";
   const message = error.message.slice(0, MESSAGE_CHARS_MAX);

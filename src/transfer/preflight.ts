@@ -5,9 +5,15 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, keyScheme } from "../core/key.ts";
+import type { ByteStream } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { openWarning } from "./allowed.ts";
 import type { Rules, Shores } from "./shores.ts";
+
+const PROBE = Buffer.from("sealift preflight probe, safe to delete\n");
+async function* probe(): ByteStream {
+  yield PROBE;
+}
 
 const PROBE_CONTEXT: KeyContext = new Map([["sealift", "preflight"]]);
 
@@ -18,6 +24,8 @@ export async function preflight(shores: Shores, rules: Rules, signal: AbortSigna
     listOnce(shores.destination, shores.destinationPrefix, signal),
   );
   await probeCreateOnly(shores.destination, shores.destinationPrefix, signal);
+  if ((rules.hugeBytes ?? Number.POSITIVE_INFINITY) <= shores.destination.traits.objectBytesMax)
+    await probeParts(shores.destination, shores.destinationPrefix, signal);
   await probeDestinationKey(shores, rules, signal);
   for (const uri of rules.allow) {
     const kms = shores.sourceKms.find(({ scheme }) => scheme === keyScheme(uri));
@@ -69,13 +77,26 @@ async function probeCreateOnly(store: ObjectStore, prefix: string, signal: Abort
   throw new SealiftError("PREFLIGHT_CREATE_ONLY", `${store.name} overwrites where it was told to create only`);
 }
 
+/** Writing in parts takes permissions of its own (S3: ListMultipartUploadParts, ListBucketMultipartUploads, AbortMultipartUpload). */
+async function probeParts(store: ObjectStore, prefix: string, signal: AbortSignal): Promise<void> {
+  const { parts } = store;
+  if (!parts) return;
+  const key = `${prefix}.sealift-probe-${randomUUID()}`;
+  const how = "in parts (options.hugeBytes: 6T does without)";
+  const options = { sizeBytes: PROBE.length, attributes: { metadata: new Map() }, signal };
+  const upload = { key, id: await attempt(`write to ${store.name} ${how}`, () => parts.begin(key, options)) };
+  try {
+    await attempt(`write to ${store.name} ${how}`, () => parts.put(upload, 1, probe(), options));
+    await attempt(`list what ${store.name} holds ${how}`, () => parts.list(upload, signal));
+    await attempt(`list what is written to ${store.name} ${how}`, () => parts.uploads(key, signal));
+  } finally {
+    await attempt(`abort what is written to ${store.name} ${how}`, () => parts.abort(upload, signal));
+  }
+}
+
 async function putProbe(store: ObjectStore, key: string, signal: AbortSignal): Promise<void> {
-  const bytes = Buffer.from("sealift preflight probe, safe to delete\n");
-  const body = (async function* () {
-    yield bytes;
-  })();
-  await store.put(key, body, {
-    sizeBytes: bytes.length,
+  await store.put(key, probe(), {
+    sizeBytes: PROBE.length,
     attributes: { metadata: new Map() },
     condition: "absent",
     signal,

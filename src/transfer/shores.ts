@@ -45,6 +45,8 @@ export interface Rules {
   /** The provider-side key for `fallback: server`. */
   readonly serverKeyName?: string | undefined;
   readonly overwrite: boolean;
+  /** Objects of this size and above are copied in parts by several workers, where the destination can. Absent: none is. */
+  readonly hugeBytes?: number | undefined;
   readonly verify: "none" | "sample" | "full";
   /** Tries of one object, the first included. */
   readonly attempts: number;

@@ -15,6 +15,8 @@ export interface XmlElement {
 
 const DEPTH_MAX = 16;
 const CHARACTERS_MAX = 16 * 1024 * 1024;
+/** Name and attributes; the longest that S3 writes has 70. The expression that reads them goes as deep as it is long. */
+const TAG_CHARACTERS_MAX = 4096;
 /** A page of 1,000 keys has about 10,000. */
 const ELEMENTS_MAX = 200_000;
 
@@ -84,6 +86,7 @@ const NAME = /^[A-Za-z_][\w.:-]*$/;
 
 /** undefined for `<Name/>`, which is complete as it stands. A `>` within an attribute is legal XML and is refused all the same. */
 function openElement(parent: Open, tag: string): Open | undefined {
+  if (tag.length > TAG_CHARACTERS_MAX) throw broken(`a tag of more than ${TAG_CHARACTERS_MAX} characters`);
   const [, name, , empty] = NAME.test(tag) ? [tag, tag] : (TAG.exec(tag) ?? []);
   if (name === undefined) throw broken(`a tag that is none: <${tag.slice(0, 40)}>`);
   if (/\S/.test(parent.text)) throw broken(`text beside <${name}>`);

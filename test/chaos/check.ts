@@ -29,7 +29,7 @@ export async function toldByLedger({ ledger, mid }: World): Promise<Map<string, 
     for (let seq = 1; seq <= pages; seq++) {
       const page = await ledger.page(mid, sid, seq, signal);
       if (!page) throw new Error(`page ${seq} of ${sid} is missing`);
-      const done = await ledger.latestDone(mid, sid, seq, epoch, signal);
+      const done = (await ledger.outcome(mid, sid, seq, epoch, signal))?.done;
       page.objects.forEach((object, index) => {
         if (told.has(object.key)) throw new Error(`${object.key} is on two pages`);
         told.set(object.key, { object, ...outcomeAt(done, object.key, index) });
@@ -53,6 +53,7 @@ export async function checkEnd(world: World, result: ResultRecord | undefined, r
   }
   checkOutcomes(world, told, result !== undefined, wrong);
   await checkDestination(world, told, wrong);
+  if (result) await checkUploads(world, wrong);
   await checkSource(world, wrong);
   await checkSecrets(world, random, wrong);
   return wrong;
@@ -161,6 +162,16 @@ async function judge({ shores, model }: World, key: string, told: Told | undefin
     await openPlaintext(head, pieces(stored), shores.envelopes, shores.destinationKms, signal),
   );
   return plaintext.equals(version.plaintext) ? undefined : "its plaintext is another";
+}
+
+/** Uploads that nobody will complete are aborted, by whoever sweeps, in his own time. */
+async function checkUploads({ clouds }: World, wrong: Complaints): Promise<void> {
+  let left = await clouds.uploadsLeft();
+  for (let waited = 0; left > 0 && waited < 20_000; waited += 500) {
+    await sleep(500);
+    left = await clouds.uploadsLeft();
+  }
+  if (left > 0) wrong.push(`${left} uploads are left at the destination`);
 }
 
 /** The source holds what the model wrote, to the byte. */

@@ -1,6 +1,7 @@
 /** The clouds of one chaos run, in the runner's own process: what they are, and the bad weather they can be given. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
 import { type PocketAwsKms, startPocketAwsKms } from "../../src/pocket/awskms.ts";
 import { startPocketGcpKms } from "../../src/pocket/gcpkms.ts";
 import { startPocketGcs } from "../../src/pocket/gcs.ts";
@@ -63,6 +64,8 @@ export interface Clouds {
   readonly keys: { readonly wrapWith: string; readonly allow: readonly string[] };
   readonly ledger: { readonly url: string; readonly endpoint: string; readonly region: string } | undefined;
   readonly to: "gs" | "s3";
+  /** Multipart uploads at the destination that are neither completed nor aborted. */
+  uploadsLeft(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -122,8 +125,19 @@ export async function openClouds(directory: string, { to, cloudLedger }: CloudOp
     keys: { wrapWith: destinationKey, allow: [`aws-kms://${sourceKey}`, `aws-kms://${otherKey}`] },
     ledger: cloudLedger ? { url: `s3://${LEDGER}/records`, endpoint: records.url, region: REGION } : undefined,
     to,
+    uploadsLeft: async () => (to === "gs" ? 0 : uploadsIn(s3.url)),
     close: async () => void (await Promise.all(servers.map((server) => server.close()))),
   };
+}
+
+/** Asked with the official client (which writes into the credentials that it is given); Cloud Storage lists no sessions, and composes of objects, which a listing shows. */
+async function uploadsIn(endpoint: string): Promise<number> {
+  const client = new S3Client({ endpoint, region: REGION, forcePathStyle: true, credentials: { ...CREDENTIALS } });
+  try {
+    return (await client.send(new ListMultipartUploadsCommand({ Bucket: DESTINATION }))).Uploads?.length ?? 0;
+  } finally {
+    client.destroy();
+  }
 }
 
 /** By reference, as in any job. */

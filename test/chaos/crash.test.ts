@@ -13,8 +13,20 @@ import { isUpload } from "./clouds.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
 
-/** Named in FAILPOINTS before the steps they lie between exist. An entry whose step has come is stale, and fails below. */
-const NOT_BUILT_YET: readonly Failpoint[] = FAILPOINTS.filter((name) => name.startsWith("big."));
+/**
+ * Named in FAILPOINTS before the steps they lie between exist: huge objects are not taken apart yet. An entry whose step has come is
+ * stale and fails below; without it, the scenarios reach it.
+ */
+const NOT_BUILT_YET: readonly Failpoint[] = [
+  "big.begun",
+  "big.recorded",
+  "big.queued",
+  "big.part",
+  "big.grouped",
+  "big.completed",
+  "big.written",
+  "big.committed",
+];
 
 const OBJECTS = 80;
 /** Locks of two seconds, sweeps of two seconds, a backoff or two; the machine may be slow. */
@@ -47,8 +59,9 @@ const killed = (w: World): boolean => w.ownEnds.some((end) => end.endsWith("SIGK
 const needsRetry = (name: Failpoint, hit: number): boolean => hit > 1 && name.startsWith("finalize.");
 
 async function crash(name: Failpoint, hit: number): Promise<void> {
+  const huge = name.startsWith("big.") ? 4 : 0;
   world = await World.open(
-    { objects: OBJECTS, to: "gs", cloudLedger: false, shards: false, pageObjects: 4 },
+    { objects: OBJECTS, huge, to: "s3", cloudLedger: false, shards: false, pageObjects: 4 },
     new Random(hit * 31 + FAILPOINTS.indexOf(name)),
   );
   const w = world;

@@ -1,5 +1,5 @@
 /** What is in the source bucket, and what must have become of it in the end: the model that a chaos run is held against. */
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 import { openKms } from "../../src/compose.ts";
 import type { Job } from "../../src/core/job.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
@@ -31,6 +31,8 @@ export const OUTCOMES_OF: Readonly<Record<Fate, readonly Outcome[]>> = {
   conflict: ["conflict"],
   unopenable: ["failed"],
 };
+
+const MIB = 1024 * 1024;
 
 type Kind = "v2" | "v3" | "legacy" | "plain" | "broken" | "foreign" | "unopenable";
 const KINDS: readonly Kind[] = ["v2", "v2", "v3", "v3", "v3", "legacy", "plain", "plain"];
@@ -81,7 +83,7 @@ export class Model {
     job: Job,
     keys: { readonly sourceKey: string; readonly foreignKey: string },
     stores: { readonly source: ObjectStore; readonly destination: ObjectStore },
-    objects: number,
+    { objects, huge }: { readonly objects: number; readonly huge: number },
     random: Random,
   ): Promise<Model> {
     const kms = await openKms("aws-kms", { access: job.source.kms ?? {} });
@@ -90,6 +92,9 @@ export class Model {
       const bad = i % 25 === 24 ? random.pick(BAD) : undefined;
       await model.write(nameOf(i, random), bad ?? random.pick(KINDS), random);
     }
+    // Of several parts each: S3 has none smaller than 5 MiB.
+    for (let i = 0; i < huge; i++)
+      await model.write(`b/huge ${i}.bin`, random.pick(["v2", "v3", "plain"]), random, random.int(6, 17) * MIB + i);
     const good = model.untouched().filter(({ fate }) => fate === "arrives");
     const occupied = good.filter((_, index) => index % CONFLICTS_EVERY === CONFLICTS_EVERY - 1).map(({ key }) => key);
     for (const key of [...occupied, "b/stranger", "zz/stranger 🗝"])
@@ -114,11 +119,8 @@ export class Model {
     return this.current().filter(({ key }) => !this.disturbed.has(key));
   }
 
-  async write(key: string, kind: Kind, random: Random): Promise<void> {
-    const plaintext = Buffer.concat([
-      Buffer.from(random.chance(0.04) ? "" : `PLAINTEXT OF ${key.slice(0, 40)} `),
-      random.chance(0.04) ? Buffer.alloc(0) : random.bytes(random.int(30, 400)),
-    ]);
+  async write(key: string, kind: Kind, random: Random, hugeBytes?: number): Promise<void> {
+    const plaintext = hugeBytes === undefined ? smallPlaintext(key, random) : manyBytes(hugeBytes, random);
     let dataKey: Buffer | undefined;
     const wrap: WrapKey = async (plainKey, context) => {
       dataKey = Buffer.from(plainKey);
@@ -178,6 +180,16 @@ export class Model {
     return this.#kms.close();
   }
 }
+
+const smallPlaintext = (key: string, random: Random): Buffer =>
+  Buffer.concat([
+    Buffer.from(random.chance(0.04) ? "" : `PLAINTEXT OF ${key.slice(0, 40)} `),
+    random.chance(0.04) ? Buffer.alloc(0) : random.bytes(random.int(30, 400)),
+  ]);
+
+/** As by chance, and faster. */
+const manyBytes = (length: number, random: Random): Buffer =>
+  createCipheriv("aes-128-ctr", random.bytes(16), Buffer.alloc(16)).update(Buffer.alloc(length));
 
 function nameOf(i: number, random: Random): string {
   const odd = ODD[i];

@@ -66,6 +66,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   const objects = options.objects ?? Math.max(200, Math.round(OBJECTS_A_MINUTE * Math.min(options.minutes, 3)));
   const shape = {
     objects,
+    huge: random.int(1, 4),
     // By number, so that few seeds see every way.
     to: options.seed % 2 === 0 ? ("gs" as const) : ("s3" as const),
     cloudLedger: options.seed % 4 < 2,

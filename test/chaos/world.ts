@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { openShores, openStore } from "../../src/compose.ts";
 import { type OpenedLedger, openLedger } from "../../src/compose/work.ts";
+import { packageFile } from "../../src/cli/package.ts";
 import { parseJob } from "../../src/config/job.ts";
 import type { Job, Shore } from "../../src/core/job.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
@@ -36,6 +37,8 @@ export interface Worker {
 
 export interface WorldOptions {
   readonly objects: number;
+  /** Objects of several parts, beside the others. */
+  readonly huge?: number;
   readonly to: "gs" | "s3";
   readonly cloudLedger: boolean;
   readonly shards: boolean;
@@ -98,7 +101,7 @@ export class World {
     const job = jobOf(clouds, options);
     const shores = await openShores(job);
     const stores = { source: shores.source, destination: shores.destination };
-    const model = await Model.seed(job, clouds, stores, options.objects, random.fork("model"));
+    const model = await Model.seed(job, clouds, stores, { huge: 0, ...options }, random.fork("model"));
     // The runner speaks to the ledger as the workers do, by credentials of the environment.
     Object.assign(process.env, ENVIRONMENT);
     const { ledger } = clouds;
@@ -257,14 +260,23 @@ function builtProgram(): string {
   throw new Error("run `npm run build` first");
 }
 
-function jobOf(clouds: Clouds, { pageObjects, shards }: WorldOptions): Job {
+/** Whether this program takes huge objects apart: asked of its own schema. */
+export const takesHugeApart = (): boolean => packageFile("config", "migration.schema.json").includes('"hugeBytes"');
+
+function jobOf(clouds: Clouds, { pageObjects, shards, huge = 0 }: WorldOptions): Job {
   const job = {
     apiVersion: "sealift/v1",
     kind: "Migration",
     name: "chaos",
     ...clouds.shores,
     keys: { ...clouds.keys, sealContext: { application: "chaos" } },
-    options: { pageObjects, transfers: 4, verify: "sample", ...(shards ? { shardPrefixes: BOUNDARIES } : {}) },
+    options: {
+      pageObjects,
+      transfers: 4,
+      verify: "sample",
+      ...(shards ? { shardPrefixes: BOUNDARIES } : {}),
+      ...(huge > 0 && takesHugeApart() ? { hugeBytes: "1M" } : {}),
+    },
     retry: { attempts: 3, delayMs: 20 },
   };
   return parseJob(JSON.stringify(job), "the job of a chaos run");

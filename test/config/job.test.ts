@@ -48,6 +48,7 @@ describe("job file", () => {
       verify: "sample",
       pageObjects: 1000,
       transfers: 64,
+      hugeBytes: "512M",
     });
     expect(job.retry).toEqual({ attempts: 6, delayMs: 200 });
     expect(job.keys).toEqual({ ...MINIMAL.keys, allow: [], requireContext: {}, sealContext: {} });
@@ -108,6 +109,8 @@ describe("job file", () => {
     ["options.pageObjects", 1001, /options.pageObjects/],
     ["options.pageObjects", 0, /options.pageObjects/],
     ["options.transfers", 1.5, /options.transfers/],
+    ["options.hugeBytes", "1023K", /options.hugeBytes: is at least 1M/],
+    ["options.hugeBytes", "much", /options.hugeBytes/],
     ["retry.attempts", 0, /retry.attempts/],
     ["retry.delayMs", "200", /retry.delayMs: expected number/],
   ])("%s = %j is refused, and the message names the field", (path, value, message) => {
@@ -231,7 +234,7 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (pageObjects|transfers|shardPrefixes)/],
+    ["options", /^ {2}# (pageObjects|transfers|hugeBytes|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;

@@ -17,6 +17,10 @@ const interrupted =
       cloud.faults.add({ match: putFar("middle"), answer: { status: 502, afterBytes: MIB } });
       await world.place("lost-answer");
       cloud.faults.add({ match: putFar("lost-answer"), loseAnswer: true });
+      // Another conditional write to the same key was in the way: S3 asks for a second try.
+      await world.place("busy");
+      const conflict = far === "s3" ? "<Error><Code>ConditionalRequestConflict</Code></Error>" : "{}";
+      cloud.faults.add({ match: putFar("busy"), answer: { status: 409, body: conflict } });
       await world.place("whole");
       if (build === undefined) {
         await world.place("large", { plaintext: randomBytes(65 * MIB) });

@@ -34,7 +34,7 @@ const beside =
 /** Fits where it is, and does not with the envelope of the destination beside it: refused before anything is sent. */
 const tooMuch: Scenario = (build) =>
   inWorld({ build, far: "s3" }, async (world) => {
-    await world.place("much", { metadata: new Map([["owner", "x".repeat(1200)]]) });
+    await world.place("much", { metadata: new Map([["owner", "x".repeat(1500)]]) });
     let sent = 0;
     world.clouds.s3.faults.add({ match: (request) => putFar("much")(request) && ++sent < 0 });
     const found = await findings(world, await world.migrate(), { much: REFUSED });

@@ -3,7 +3,7 @@ import type { Fault } from "../../src/pocket/http.ts";
 import { REMOVED_FIRST } from "./guards.ts";
 import { lossClass, type Scenario } from "./losses.ts";
 import { findings, halfway } from "./oracle.ts";
-import { inWorld } from "./world.ts";
+import { IMPATIENT, inWorld } from "./world.ts";
 
 interface Round {
   readonly name: string;
@@ -72,13 +72,12 @@ const rounds: Scenario = (build) =>
   inWorld({ build, options: { verify: "full", overwrite: true } }, async (world) => {
     for (const key of ["new", "replaced"]) await world.place(key);
     await world.stand("replaced");
-    world.work("list");
-    world.work("copy");
+    await world.workTogether(IMPATIENT);
     const found: string[] = [];
     for (const { name, cloud, fault, code, written } of ROUNDS) {
       world.clouds[cloud].faults.add(fault);
       const mid = await world.start();
-      await world.settled(mid, 30_000);
+      await world.settled(mid);
       const failed = code && ({ outcome: "failed", code, ...(written ? { leavesSomething: true } : {}) } as const);
       const told = await findings(world, mid, failed ? { new: failed, replaced: failed } : {});
       const half = written ? await halfway(world) : [];

@@ -3,7 +3,7 @@ import { REMOVED_FIRST } from "./guards.ts";
 import { lossClass, type Scenario } from "./losses.ts";
 import { findings, halfway } from "./oracle.ts";
 import { putFar } from "./requests.ts";
-import { inWorld, type LossWorld } from "./world.ts";
+import { IMPATIENT, inWorld, type LossWorld } from "./world.ts";
 
 /** Looks again and again whether the old object stands, or the new one whole; what it saw otherwise. */
 async function watch(world: LossWorld, key: string, over: () => boolean): Promise<string[]> {
@@ -30,11 +30,11 @@ const killedInBetween: Scenario = (build) =>
     const watched = watch(world, "replaced", () => over);
     const mid = await world.start();
     world.work("list");
-    const [first] = world.work("copy");
+    const [first] = world.work("copy", 1, IMPATIENT);
     for (let waitedMs = 0; !under && waitedMs < 30_000; waitedMs += 50) await sleep(50);
     await sleep(500);
     first?.kill("SIGKILL");
-    world.work("copy");
+    world.work("copy", 1, IMPATIENT);
     await world.settled(mid);
     over = true;
     return [...(await watched), ...(await findings(world, mid))];

@@ -1,7 +1,7 @@
 import type { Fault } from "../../src/pocket/http.ts";
 import { lossClass, type Scenario } from "./losses.ts";
 import { type Expectations, findings } from "./oracle.ts";
-import { inWorld } from "./world.ts";
+import { IMPATIENT, inWorld } from "./world.ts";
 
 type Answer = NonNullable<Fault["answer"]>;
 
@@ -29,13 +29,12 @@ const noAnswer: Scenario = (build) =>
   inWorld({ build, retry: { attempts: 1 } }, async (world) => {
     await world.place("sealed");
     await world.place("bare", { writer: null });
-    world.work("list");
-    world.work("copy");
+    await world.workTogether(IMPATIENT);
     const found: string[] = [];
     const round = async (name: string, cloud: "awsKms" | "gcpKms", fault: Fault, expected: Expectations) => {
       world.clouds[cloud].faults.add({ ...fault, times: Number.POSITIVE_INFINITY });
       const mid = await world.start();
-      await world.settled(mid, 15_000);
+      await world.settled(mid);
       const told = await findings(world, mid, expected);
       found.push(...told.map((line) => `${name}: ${line}`));
     };
@@ -65,7 +64,7 @@ lossClass(20, "crypto client failure taken for pass-through", [
             module: "transfer/keys",
             find: "return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing), dataKey, notes: [] };",
             replace:
-              "return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing).catch(() => source.seal.wrapped), dataKey, notes: [] };",
+              'return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing).catch(() => ({ ...source.seal.wrapped, scheme: "gcp-kms", uri: crossing.rules.wrapWith })), dataKey, notes: [] };',
           },
         ],
         reports: /^Encrypt answers nothing: sealed: rewrapped, and it does not open/m,

@@ -8,6 +8,10 @@ const ATTEMPTS = 4;
 const ALWAYS = { times: Number.POSITIVE_INFINITY };
 const denied = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
 
+const slowDown = { status: 503, body: "<Error><Code>SlowDown</Code></Error>" };
+/** More often than an object is tried: being asked to slow down is no failure. */
+const SLOW_DOWNS = ATTEMPTS + 2;
+
 /** What is wrong with each, and how often it may be asked for: what no retry mends, once. */
 const POISON: Readonly<Record<string, { readonly expected: Expected; readonly asksMax: number }>> = {
   malformed: { expected: { outcome: "refused", code: "SEAL_MALFORMED" }, asksMax: 1 },
@@ -39,12 +43,12 @@ const storm: Scenario = (build) =>
       faults.add({ match: (request) => isAbout(request) && asked.set(key, (asked.get(key) ?? 0) + 1).size < 0 });
     }
     faults.add({ match: getNear("denied"), answer: denied, ...ALWAYS });
+    await world.place("slow");
+    faults.add({ match: getNear("slow"), answer: slowDown, times: SLOW_DOWNS });
     faults.add({ match: getNear("erratic"), answer: { status: 500 }, ...ALWAYS });
     const expected = Object.fromEntries(Object.entries(POISON).map(([key, one]) => [key, one.expected]));
-    const mid = await world.start();
-    world.work("list");
-    world.work("copy");
-    await world.settled(mid, build === undefined ? 60_000 : 15_000);
+    const tooOften = () => [...asked].some(([key, times]) => times > (POISON[key]?.asksMax ?? 1));
+    const mid = await world.migrate(tooOften);
     const asks = new Map(asked);
     const found = await findings(world, mid, expected);
     for (const [key, { asksMax }] of Object.entries(POISON)) {
@@ -56,7 +60,7 @@ const storm: Scenario = (build) =>
 
 lossClass(21, "poison objects cause retry storms", [
   {
-    it: "objects that no retry mends, and one that fails each time",
+    it: "objects that no retry mends, one that fails each time, and a source that asks to slow down",
     scenario: storm,
     controls: [
       {
@@ -68,6 +72,11 @@ lossClass(21, "poison objects cause retry storms", [
         without: "the bound of the tries",
         changes: [{ module: "transfer/retry", find: " || spent >= patience.attempts", replace: "" }],
         reports: /^erratic: was asked for more than 4 times$/m,
+      },
+      {
+        without: "the patience with a provider that asks to slow down",
+        changes: [{ module: "transfer/retry", find: "1 / THROTTLES_PER_ATTEMPT", replace: "1" }],
+        reports: /^slow: failed THROTTLED, where it should have been/m,
       },
     ],
   },

@@ -93,7 +93,7 @@ const scan: Scenario = (build) =>
     const run = await world.sealift(["run", await world.jobFile(), "--workers", "1", "--json"], env);
     over = true;
     const id = (JSON.parse(run.stdout.trim() || "{}") as { id?: string }).id ?? "";
-    if (told === "" || id === "") return [`the run did not go as planned: ${run.stdout}${run.stderr}`];
+    if (id === "") return [`the run did not go as planned: ${run.stdout}${run.stderr}`];
     const found = await findings(world, id, {
       failing: { outcome: "failed", code: "PROVIDER_ERROR" },
       bare: { outcome: "failed", code: "PROVIDER_REFUSED" },
@@ -109,9 +109,10 @@ const scan: Scenario = (build) =>
     const needles: [string, Buffer[]][] = [
       ["the secret of the credentials", [Buffer.from(credentials.secretAccessKey)]],
       ["the password of Redis", [Buffer.from(password)]],
-      ["a data key that a KMS repeated", spellings(Buffer.from(told, "base64"))],
       ...(await dataKeys(world)).map((key): [string, Buffer[]] => ["a data key", spellings(key)]),
     ];
+    if (told !== "") needles.push(["a data key that a KMS repeated", spellings(Buffer.from(told, "base64"))]);
+    if (told === "") found.push("the KMS was not asked to wrap");
     if (needles.length < 5) found.push(`only ${needles.length} secrets were looked for`);
     for (const [path, bytes] of places) {
       for (const [name, forms] of needles)
@@ -158,7 +159,7 @@ lossClass(22, "secrets in arguments, logs, Redis or the ledger", [
               'const { secret } = await import("../config.js"); const data = JSON.parse(JSON.stringify(job), (_, value) => typeof value === "string" && value.startsWith("file:/") && !value.startsWith("file://") ? secret(value) : value);',
           },
         ],
-        reports: /^the secret of the credentials is in \/ledger\/.*plan\.json$/m,
+        reports: /^the secret of the credentials is in \/ledger\/.*plan\.json/m,
       },
     ],
   },

@@ -36,8 +36,13 @@ export async function buildWithout(changes: readonly Change[]): Promise<Build> {
   }
   // Without it Node would take the modules for CommonJS.
   await writeFile(join(directory, "package.json"), JSON.stringify({ type: "module" }));
-  for (const change of changes) await apply(directory, change);
   const remove = () => rm(directory, { recursive: true, force: true });
+  try {
+    for (const change of changes) await apply(directory, change);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
   return { url: pathToFileURL(`${directory}/`), remove };
 }
 

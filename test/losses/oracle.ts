@@ -4,7 +4,7 @@
  */
 import { exitCodeOf } from "../../src/cli/follow.ts";
 import { ENVELOPES } from "../../src/compose.ts";
-import { type Code, CODES } from "../../src/core/error.ts";
+import { type Code, CODES, SealiftError } from "../../src/core/error.ts";
 import { OUTCOME_LETTER, OUTCOMES, type Outcome } from "../../src/core/plan.ts";
 import { finalState } from "../../src/ledger/audit.ts";
 import { Window } from "../../src/pipeline/window.ts";
@@ -23,6 +23,10 @@ export interface Expected {
 
 export type Expectations = Readonly<Record<string, Expected>>;
 
+/** Keys are anything: `__proto__` too. */
+const wantedOf = (expected: Expectations, key: string): Expected | undefined =>
+  Object.hasOwn(expected, key) ? expected[key] : undefined;
+
 export const ARRIVED: readonly Outcome[] = ["rewrapped", "resealed", "carried", "already"];
 
 export interface Told {
@@ -38,7 +42,7 @@ export async function findings(world: LossWorld, mid: string, expected: Expectat
   for (const [key, placed] of world.placed) {
     const outcome = told.get(key);
     if (!outcome) found.push(`${key}: never handled`);
-    else await judgeObject(world, key, placed, outcome, expected[key], found);
+    else await judgeObject(world, key, placed, outcome, wantedOf(expected, key), found);
   }
   found.push(...(await strays(world, told, expected)), ...(await sourceChanges(world)));
   await judgeEnd(world, mid, told, found);
@@ -52,7 +56,8 @@ export async function readLedger({ ledger }: LossWorld, mid: string, found: stri
     for (let seq = 1; ; seq++) {
       const page = await ledger.page(mid, sid, seq, signal);
       if (!page) break;
-      const done = await ledger.latestDone(mid, sid, seq, await ledger.epoch(mid, signal), signal);
+      const outcome = await ledger.outcome(mid, sid, seq, await ledger.epoch(mid, signal), signal);
+      const done = outcome?.done;
       const codes = new Map(done?.problems.map(({ key, code }) => [key, code]));
       page.objects.forEach(({ key }, index) => {
         if (told.has(key)) found.push(`${key}: listed twice`);
@@ -135,8 +140,13 @@ export async function halfway(world: LossWorld, keys: Iterable<string> = world.p
   return found;
 }
 
+/** undefined also where the destination cannot have such a name. */
 async function openFar({ destination }: LossWorld, key: string): Promise<OpenObject | undefined> {
-  return (await destination.head(key, signal)) && destination.open(key, { signal });
+  const head = await destination.head(key, signal).catch((error: unknown) => {
+    if (error instanceof SealiftError && error.code === "NAME_UNFIT") return undefined;
+    throw error;
+  });
+  return head && destination.open(key, { signal });
 }
 
 /** Nothing stands at the destination but what stood there before and what has an outcome. */
@@ -144,7 +154,7 @@ async function strays({ destination, standing }: LossWorld, told: Map<string, To
   const found: string[] = [];
   for await (const { objects } of destination.list("", {}, signal)) {
     for (const { key } of objects) {
-      if (!told.has(key) && !standing.has(key) && !expected[key]?.leavesSomething)
+      if (!told.has(key) && !standing.has(key) && !wantedOf(expected, key)?.leavesSomething)
         found.push(`${key}: stands at the destination without an outcome`);
     }
   }

@@ -41,3 +41,17 @@ export const listPage =
       /^\/near\/?$/.test(path) && token !== null && Buffer.from(token, "base64url").toString().startsWith(`k${after}`)
     );
   };
+
+/** Something that a scenario lets happen when it is time. */
+export interface Happening {
+  readonly promise: Promise<void>;
+  happen(): void;
+}
+
+export function happening(): Happening {
+  let happen: () => void = () => {};
+  const promise = new Promise<void>((resolve) => {
+    happen = resolve;
+  });
+  return { promise, happen };
+}

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openKms, openStore } from "../../src/compose.ts";
 import { parseJob } from "../../src/config/job.ts";
+import { crc32c, crc32cText } from "../../src/core/crc32c.ts";
 import type { Job } from "../../src/core/job.ts";
 import { DataKey, keyScheme, keyUri } from "../../src/core/key.ts";
 import type { Kms } from "../../src/kms/kms.ts";
@@ -28,6 +29,12 @@ import { encodeKeyPath, sha256Hex, signRequest } from "../../src/wire/sigv4.ts";
 import { signal, World, type WorldParts } from "../pipeline/world.ts";
 
 const REGION = "us-east-1";
+/** Silence after which a page is given to another worker: long enough for a busy machine not to do it by mistake. */
+const STALL_MS = "15000";
+/** Migrations here take seconds; a machine with other things to do may need minutes. */
+const SETTLED_MS = 120_000;
+/** For scenarios that kill workers, or give several migrations to the same ones. */
+export const IMPATIENT = { env: { SEALIFT_STALL: "2000" } };
 
 export interface LossOptions {
   /** The build whose workers do the work; absent: the program as it is. */
@@ -57,6 +64,8 @@ export interface Placing {
   readonly writer?: Writer | null;
   readonly context?: ReadonlyMap<string, string>;
   readonly metadata?: ReadonlyMap<string, string>;
+  /** Its CRC32C is stored with it, as newer clients do. */
+  readonly checksum?: boolean;
   /** More of the request's headers. */
   readonly headers?: Readonly<Record<string, string>>;
   /** The AWS key that the application uses; absent: the one that the job allows. */
@@ -132,7 +141,8 @@ export class LossWorld extends World {
     const metadata = new Map([...own, ...(sealed?.metadata ?? [])]);
     if (this.source.traits.scheme === "gs") await this.#putGcs(key, placed.body, metadata, placing.headers);
     else {
-      const headers = { ...attributeHeaders(key, { metadata }), ...placing.headers };
+      const sum = placing.checksum ? { "x-amz-checksum-crc32c": crc32cText(crc32c(placed.body)) } : {};
+      const headers = { ...attributeHeaders(key, { metadata }), ...sum, ...placing.headers };
       await this.putS3("near", key, placed.body, headers, placing.now);
     }
     this.placed.set(key, placed);
@@ -181,24 +191,40 @@ export class LossWorld extends World {
   override work(
     kind: "list" | "copy",
     count = 1,
-    more: { readonly build?: URL; readonly env?: NodeJS.ProcessEnv } = {},
+    more: { readonly entry?: string; readonly env?: NodeJS.ProcessEnv } = {},
   ) {
-    return super.work(kind, count, { ...(this.#build ? { build: this.#build } : {}), ...more });
+    const env = { SEALIFT_STALL: STALL_MS, ...more.env };
+    return super.work(kind, count, { ...(this.#build ? { build: this.#build } : {}), ...more, env });
   }
 
-  /** From beginning to end, with one worker of each kind. */
-  async migrate(): Promise<string> {
+  /** A lister and a copier in one process: what `workers/` starts, where none of them is to be killed (half of a run is starting them). */
+  async workTogether(more: { readonly env?: NodeJS.ProcessEnv } = {}): Promise<void> {
+    const entry = join(this.directory, "together.mjs");
+    const program = new URL("src/cli/entrance.js", this.#build ?? new URL("../../dist/", import.meta.url));
+    const start = (kind: string) => `runAsProcess(["worker", "--kind", "${kind}"])`;
+    await writeFile(
+      entry,
+      `import { runAsProcess } from "${program.href}";\nawait Promise.all([${start("list")}, ${start("copy")}]);\n`,
+    );
+    this.work("copy", 1, { ...more, entry });
+  }
+
+  /** From beginning to end, or until enough was seen. */
+  async migrate(enough: (status: MigrationStatus) => boolean = () => false): Promise<string> {
     const mid = await this.start();
-    this.work("list");
-    this.work("copy");
-    await this.settled(mid);
+    await this.workTogether();
+    await this.settled(mid, enough);
     return mid;
   }
 
   /** Ended, or halted, or neither within the time. */
-  async settled(mid: string, timeoutMs = 60_000): Promise<MigrationStatus | undefined> {
-    const over = ({ result, state }: MigrationStatus) => result !== undefined || state === "Failed";
-    return this.until(mid, over, timeoutMs).catch(() => undefined);
+  async settled(
+    mid: string,
+    enough: (status: MigrationStatus) => boolean = () => false,
+  ): Promise<MigrationStatus | undefined> {
+    const over = (status: MigrationStatus) =>
+      status.result !== undefined || status.state === "Failed" || enough(status);
+    return this.until(mid, over, SETTLED_MS).catch(() => undefined);
   }
 
   /** The job as a file that a verb can be given. */

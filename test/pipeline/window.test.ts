@@ -38,6 +38,7 @@ const EMPTY = {
   last: undefined,
   cursor: undefined,
   halves: [],
+  big: [],
   totals: noTotals(),
   later: new Map(),
 };

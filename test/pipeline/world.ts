@@ -37,6 +37,8 @@ export interface WorldOptions {
   readonly pageObjects?: number;
   readonly options?: object;
   readonly retry?: object;
+  /** In place of the pocket GCS. */
+  readonly destination?: object;
 }
 
 interface Seeded {
@@ -108,13 +110,14 @@ export class World {
     this.gcs.faults.add({ match: ({ method }) => method === "POST", times: Number.POSITIVE_INFINITY, delayMs });
   }
 
-  /** `build`: another build of the program, as a URL of its folder; `env`: more of its environment. */
+  /** `build`: another build of the program, as a URL of its folder; `entry`: of the process; `env`: more of its environment. */
   work(
     kind: "list" | "copy",
     count = 1,
-    more: { readonly build?: URL; readonly env?: NodeJS.ProcessEnv } = {},
+    more: { readonly build?: URL; readonly entry?: string; readonly env?: NodeJS.ProcessEnv } = {},
   ): ChildProcess[] {
-    const entry = new URL(`workers/${kind}.js`, more.build ?? new URL("../../dist/", import.meta.url)).pathname;
+    const build = more.build ?? new URL("../../dist/", import.meta.url);
+    const entry = more.entry ?? new URL(`workers/${kind}.js`, build).pathname;
     const env = {
       ...process.env,
       SEALIFT_LEDGER: `file://${join(this.directory, "ledger")}`,
@@ -215,13 +218,14 @@ export class World {
   }
 }
 
-function jobOf(directory: string, gcsUrl: string, { pageObjects = 10, options = {}, retry = {} }: WorldOptions): Job {
+function jobOf(directory: string, gcsUrl: string, wanted: WorldOptions): Job {
+  const { pageObjects = 10, options = {}, retry = {}, destination } = wanted;
   const job = {
     apiVersion: "sealift/v1",
     kind: "Migration",
     name: "world",
     source: { url: `file://${join(directory, "near")}` },
-    destination: { url: "gs://far", endpoint: gcsUrl, anonymous: true },
+    destination: destination ?? { url: "gs://far", endpoint: gcsUrl, anonymous: true },
     keys: { wrapWith: NEW, allow: [OLD], localDirectory: join(directory, "keys") },
     options: { pageObjects, transfers: 4, ...options },
     retry: { attempts: 2, delayMs: 10, ...retry },

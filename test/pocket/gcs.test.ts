@@ -71,8 +71,7 @@ describe("buckets", () => {
   });
 
   it.each([
-    ["POST", "/storage/v1/b/pocket/o/a/compose", 501],
-    ["POST", "/storage/v1/b/pocket/o/a/rewriteTo/b/pocket/o/c", 501],
+    ["POST", "/storage/v1/b/pocket/o/a/rewriteTo/b/pocket/o/b", 501],
     ["GET", "/storage/v1/b/pocket/acl", 501],
     ["PUT", "/storage/v1/b/pocket/o/a", 501],
     ["PATCH", "/storage/v1/b/pocket", 501],

@@ -7,6 +7,7 @@ import type { ObjectStore } from "../../src/store/store.ts";
 import { attributeLaws } from "./laws/attributes.ts";
 import type { Law } from "./laws/law.ts";
 import { listingLaws } from "./laws/listing.ts";
+import { partLaws } from "./laws/parts.ts";
 import { readingLaws } from "./laws/reading.ts";
 import { writingLaws } from "./laws/writing.ts";
 
@@ -20,15 +21,19 @@ export interface StoreSuiteOptions {
   skip?: Record<string, string>;
   /** Size of the object that must be written in parts. */
   largeBytes?: number;
+  /** Why objects cannot be written from several processes here; without it, they must be. */
+  noParts?: string;
 }
 
-const LAWS: readonly Law[] = [...readingLaws, ...writingLaws, ...attributeLaws, ...listingLaws];
+const LAWS: readonly Law[] = [...readingLaws, ...writingLaws, ...attributeLaws, ...listingLaws, ...partLaws];
 
 export function storeSuite(
   name: string,
   open: () => Promise<StoreUnderTest>,
-  { skip = {}, largeBytes = 70 * 1024 * 1024 }: StoreSuiteOptions = {},
+  { skip: skipped = {}, largeBytes = 70 * 1024 * 1024, noParts }: StoreSuiteOptions = {},
 ): void {
+  const withoutParts = noParts === undefined ? [] : partLaws.map((law) => [law.name, noParts] as const);
+  const skip: Record<string, string> = { ...skipped, ...Object.fromEntries(withoutParts) };
   describe(`${name} keeps the laws of stores`, () => {
     let tested: StoreUnderTest;
     beforeAll(async () => {
@@ -46,6 +51,10 @@ export function storeSuite(
         expect(names, `no such law: ${law}`).toContain(law);
         expect(reason).not.toBe("");
       }
+    });
+
+    it("says whether it takes objects from several processes", () => {
+      expect(tested.store.parts === undefined).toBe(noParts !== undefined);
     });
 
     for (const [index, law] of LAWS.entries()) {

@@ -151,6 +151,21 @@ describe("an audit notices", () => {
   }
 });
 
+describe("a record under another's name is not read", () => {
+  it("of an outcome, a retry and a result", async () => {
+    const { ledger, store } = await finished();
+    const at = `ledger/${MID}`;
+    await write(store, done(1, 3), await read(store, done(1)));
+    await write(store, `${at}/result.e3.json`, await read(store, `${at}/result.json`));
+    await ledger.putRetry(MID, { v: 1, epoch: 1, pages: [["s0001", 1]], at: AT }, signal);
+    await write(store, `${at}/retry/e3.json`, await read(store, `${at}/retry/e1.json`));
+    expect(await codeOf(ledger.done(MID, "s0001", 1, 3, signal))).toBe("LEDGER_BROKEN");
+    expect(await codeOf(ledger.result(MID, 3, signal))).toBe("LEDGER_BROKEN");
+    expect(await codeOf(ledger.retry(MID, 3, signal))).toBe("LEDGER_BROKEN");
+    expect(await codeOf(ledger.retry(MID, 1, signal))).toBe("accepted");
+  });
+});
+
 describe("a plan", () => {
   it("that was edited together with its own hash no longer fits the pages that were listed under it", async () => {
     const { ledger, store } = await emptyLedger();

@@ -38,9 +38,13 @@ const codeOf = async (act: () => unknown): Promise<string> => {
 const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
 
 describe("a key file", () => {
-  const open = (directory: string) => {
+  const open = async (directory: string) => {
     const kms = openLocalKms({ directory });
-    return kms.check(keyUri("local://k"), "unwrap", NEVER).finally(() => kms.close());
+    try {
+      await kms.check(keyUri("local://k"), "unwrap", NEVER);
+    } finally {
+      await kms.close();
+    }
   };
 
   it("is made for its user alone, and is no key any more once others may read or write it, or its directory", async () => {

@@ -38,10 +38,11 @@ function headOf(object: StoredObject): Record<string, string | number> {
     "last-modified": new Date(object.updated).toUTCString(),
     "x-goog-generation": object.generation,
     "x-goog-metageneration": object.metageneration,
-    "x-goog-hash": `crc32c=${bytes.crc32c},md5=${bytes.md5Hash}`,
+    "x-goog-hash": `crc32c=${bytes.crc32c}${bytes.md5Hash === undefined ? "" : `,md5=${bytes.md5Hash}`}`,
     "x-goog-storage-class": set.storageClass ?? "STANDARD",
     "x-goog-stored-content-encoding": set.contentEncoding ?? "identity",
     "x-goog-stored-content-length": bytes.sizeBytes,
+    ...(object.componentCount === undefined ? {} : { "x-goog-component-count": object.componentCount }),
   };
   for (const [name, value] of [
     ["content-encoding", set.contentEncoding],

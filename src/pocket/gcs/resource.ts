@@ -6,7 +6,7 @@ import { type Bucket, type Bytes, SETTABLE, type Settable, type StoredObject } f
 
 export function resourceOf(origin: string, bucket: Bucket, object: StoredObject): Record<string, unknown> {
   const path = `b/${encodeURIComponent(bucket.name)}/o/${encodeURIComponent(object.name)}`;
-  const { bytes, set, customerKeySha256 } = object;
+  const { bytes, set, customerKeySha256, componentCount } = object;
   return {
     kind: "storage#object",
     id: `${bucket.name}/${object.name}/${object.generation}`,
@@ -23,9 +23,10 @@ export function resourceOf(origin: string, bucket: Bucket, object: StoredObject)
     timeCreated: object.timeCreated,
     updated: object.updated,
     ...(object.kmsKeyName === undefined ? {} : { kmsKeyName: `${object.kmsKeyName}/cryptoKeyVersions/1` }),
+    ...(componentCount === undefined ? {} : { componentCount }),
     // The service hides the checksums of objects under a customer's key from whoever does not bring it.
     ...(customerKeySha256 === undefined
-      ? { crc32c: bytes.crc32c, md5Hash: bytes.md5Hash }
+      ? { crc32c: bytes.crc32c, ...(bytes.md5Hash === undefined ? {} : { md5Hash: bytes.md5Hash }) }
       : { customerEncryption: { encryptionAlgorithm: "AES256", keySha256: customerKeySha256 } }),
   };
 }

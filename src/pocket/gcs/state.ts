@@ -28,7 +28,8 @@ export interface Bytes {
   readonly chunks: readonly Buffer[];
   readonly sizeBytes: number;
   readonly crc32c: string;
-  readonly md5Hash: string;
+  /** Absent where the bytes were composed. */
+  readonly md5Hash?: string | undefined;
 }
 
 export interface StoredObject {
@@ -42,6 +43,8 @@ export interface StoredObject {
   readonly kmsKeyName?: string | undefined;
   /** Base64 SHA-256 of a customer-supplied key. */
   readonly customerKeySha256?: string | undefined;
+  /** Of composite objects. */
+  readonly componentCount?: number | undefined;
 }
 
 export class Bucket {

@@ -161,7 +161,7 @@ export class Uploads {
   }
 }
 
-function kmsKey(name: string | null): string | undefined {
+export function kmsKey(name: string | null): string | undefined {
   if (name === null) return undefined;
   if (/^projects\/[^/]+\/locations\/[^/]+\/keyRings\/[^/]+\/cryptoKeys\/[^/]+$/.test(name)) return name;
   throw invalid(`Malformed Cloud KMS crypto key: ${name}`);

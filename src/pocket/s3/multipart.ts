@@ -1,5 +1,6 @@
 /** Multipart uploads ("Uploading and copying objects using multipart upload", Amazon S3 User Guide). */
 import { createHash, randomBytes } from "node:crypto";
+import { encodeListed } from "./address.ts";
 import { readAttributes, readTags } from "./attributes.ts";
 import { atRestHeaders, etagIsMd5, keyFor, requestedAtRest } from "./atrest.ts";
 import { type Received, receive } from "./body.ts";
@@ -189,6 +190,8 @@ const checksumKind = ({ checksum }: Upload): string =>
 export function listUploads(call: Call): Answer {
   const { query } = call.request;
   const prefix = query.get("prefix") ?? "";
+  const encoding = query.get("encoding-type") ?? undefined;
+  const show = encoding === "url" ? encodeListed : (text: string) => text;
   const rowsMax = Math.min(Number(query.get("max-uploads") ?? 1000), 1000);
   const [keyMarker, idMarker] = [query.get("key-marker") ?? "", query.get("upload-id-marker") ?? ""];
   const all = [...bucketOf(call).uploads.values()]
@@ -201,19 +204,20 @@ export function listUploads(call: Call): Answer {
   const last = behind.length > shown.length ? shown.at(-1) : undefined;
   const inner =
     element("Bucket", call.bucketName) +
-    element("KeyMarker", keyMarker) +
+    element("KeyMarker", show(keyMarker)) +
     element("UploadIdMarker", idMarker) +
-    element("NextKeyMarker", last?.key) +
+    element("NextKeyMarker", last && show(last.key)) +
     element("NextUploadIdMarker", last?.id) +
-    element("Prefix", prefix) +
+    element("Prefix", show(prefix)) +
+    element("EncodingType", encoding) +
     element("MaxUploads", rowsMax) +
     element("IsTruncated", last !== undefined) +
-    shown.map(uploadRow).join("");
+    shown.map((upload) => uploadRow(upload, show)).join("");
   return xmlAnswer(document("ListMultipartUploadsResult", inner));
 }
 
-const uploadRow = (upload: Upload): string =>
-  `<Upload>${element("Key", upload.key)}${element("UploadId", upload.id)}` +
+const uploadRow = (upload: Upload, show: (key: string) => string): string =>
+  `<Upload>${element("Key", show(upload.key))}${element("UploadId", upload.id)}` +
   `${element("StorageClass", upload.attributes.storageClass)}` +
   `${element("Initiated", new Date(upload.startedMs).toISOString())}${checksumKind(upload)}</Upload>`;
 

@@ -46,6 +46,10 @@ export class GcsApi {
     return `/storage/v1/b/${encodeURIComponent(this.bucket)}/o/${encodeURIComponent(key)}${this.#query(query)}`;
   }
 
+  compose(key: string, query: Query): string {
+    return `/storage/v1/b/${encodeURIComponent(this.bucket)}/o/${encodeURIComponent(key)}/compose${this.#query(query)}`;
+  }
+
   upload(query: Query): string {
     return `/upload/storage/v1/b/${encodeURIComponent(this.bucket)}/o${this.#query({ ...query, fields: FIELDS })}`;
   }

@@ -3,7 +3,8 @@
  *
  * What an operator sees in the bucket: each object once, under its own name, with its custom metadata in the case it was given.
  * While a put is running there is nothing; a large put that was killed leaves an upload session, which is not listed, costs
- * nothing and expires after a week. Objects are pinned by generation. Nothing here sets Content-Encoding gzip by itself, and
+ * nothing and expires after a week; an object written from several processes has its parts under `.sealift-parts/` (parts.ts)
+ * until it is whole. Objects are pinned by generation. Nothing here sets Content-Encoding gzip by itself, and
  * bytes are always read as they are stored.
  */
 import type { Budget } from "../../core/budget.ts";
@@ -13,10 +14,20 @@ import { checkEndpoint } from "../../wire/endpoint.ts";
 import { googleTokens } from "../../wire/google.ts";
 import { HttpClient } from "../../wire/http.ts";
 import { checkName, checkPut } from "../fit.ts";
-import type { ListPage, ObjectStore, OpenObject, OpenOptions, PutOptions, PutReceipt, StoreTraits } from "../store.ts";
+import type {
+  ListPage,
+  ObjectStore,
+  OpenObject,
+  OpenOptions,
+  PartStore,
+  PutOptions,
+  PutReceipt,
+  StoreTraits,
+} from "../store.ts";
 import { GcsApi } from "./api.ts";
 import { absence } from "./fault.ts";
 import { listObjects } from "./listing.ts";
+import { GcsParts } from "./parts.ts";
 import { openObject, readHead } from "./read.ts";
 import { putObject, type Upload } from "./upload.ts";
 
@@ -73,6 +84,7 @@ export async function openGcsStore(options: GcsOptions): Promise<ObjectStore> {
 class GcsStore implements ObjectStore {
   readonly traits = TRAITS;
   readonly name: string;
+  readonly parts: PartStore;
   readonly #upload: Upload;
   readonly #api: GcsApi;
   readonly #http: HttpClient;
@@ -81,6 +93,7 @@ class GcsStore implements ObjectStore {
     this.#upload = upload;
     this.#api = upload.api;
     this.#http = http;
+    this.parts = new GcsParts(upload, TRAITS, checkGcsName);
     const where = http.origin === ENDPOINT ? "" : ` at ${http.origin}`;
     this.name = `gs://${upload.api.bucket}${where}`;
   }

@@ -59,7 +59,11 @@ async function withdrawn(api: GcsApi, head: GcsHead): Promise<SealiftError> {
 }
 
 /** The JSON API compares generations, so a pin by ETag alone is looked up first. */
-async function generationOf(api: GcsApi, key: string, { condition, signal }: PutOptions): Promise<string | undefined> {
+export async function generationOf(
+  api: GcsApi,
+  key: string,
+  { condition, signal }: Pick<PutOptions, "condition" | "signal">,
+): Promise<string | undefined> {
   if (condition === "any") return undefined;
   if (condition === "absent") return "0";
   if (condition.version !== undefined) return condition.version;

@@ -110,7 +110,7 @@ function readRow(element: XmlElement, encoded: boolean): ListedObject {
 }
 
 /** As a form is encoded: a space is `+`, a plus is `%2B`. */
-function decodedKey(text: string): string {
+export function decodedKey(text: string): string {
   if (!/[+%]/.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));

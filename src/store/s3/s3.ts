@@ -5,10 +5,20 @@
  */
 import type { Budget } from "../../core/budget.ts";
 import type { ByteStream, KeyRange, ObjectHead } from "../../core/object.ts";
-import type { ListPage, ObjectStore, OpenObject, OpenOptions, PutOptions, PutReceipt, StoreTraits } from "../store.ts";
+import type {
+  ListPage,
+  ObjectStore,
+  OpenObject,
+  OpenOptions,
+  PartStore,
+  PutOptions,
+  PutReceipt,
+  StoreTraits,
+} from "../store.ts";
 import { connect, type Connection, type ConnectionOptions } from "./connection.ts";
 import { CustomerKeys } from "./customer.ts";
 import { list } from "./listing.ts";
+import { S3Parts } from "./partstore.ts";
 import { Reading } from "./reading.ts";
 import { Writing } from "./writing.ts";
 
@@ -44,6 +54,7 @@ export async function openS3Store(options: S3Options): Promise<ObjectStore> {
 class S3Store implements ObjectStore {
   readonly traits = TRAITS;
   readonly name: string;
+  readonly parts: PartStore;
   readonly #connection: Connection;
   readonly #reading: Reading;
   readonly #writing: Writing;
@@ -53,6 +64,7 @@ class S3Store implements ObjectStore {
     this.#connection = connection;
     this.#reading = new Reading(connection, keys);
     this.#writing = new Writing({ traits: TRAITS, connection, reading: this.#reading, buffer, partBytes });
+    this.parts = new S3Parts({ traits: TRAITS, connection, reading: this.#reading, buffer });
   }
 
   head(key: string, signal: AbortSignal): Promise<ObjectHead | undefined> {

@@ -7,13 +7,14 @@ import { crc32cText } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import type { HttpResponse } from "../../wire/http.ts";
-import { changed, checkCondition, checkPut, checksum } from "../fit.ts";
+import { checkPut } from "../fit.ts";
 import type { PutOptions, PutReceipt, StoreTraits } from "../store.ts";
 import { type Bucket, pinOf, proveArrival, sendConditional } from "./condition.ts";
 import type { S3Request } from "./connection.ts";
 import { atRestOf, attributeHeaders, fullCrc32cOf, isMd5, serverKeyHeaders, unquoted, versionOf } from "./head.ts";
 import { Multipart } from "./multipart.ts";
 import { partsOf } from "./parts.ts";
+import { checkStanding, writtenHead } from "./written.ts";
 
 const MIB = 1024 * 1024;
 const SINGLE_BYTES_MAX = 64 * MIB;
@@ -39,7 +40,7 @@ export class Writing {
     const single = Math.min(this.#options.partBytes ?? SINGLE_BYTES_MAX, this.#options.buffer.limit);
     if (options.sizeBytes > single) return this.#putParts(key, body, headers, options);
     // If-Match knows only the ETag, and new metadata under the same bytes leaves that as it was.
-    if (pinOf(options.condition)?.version !== undefined) await this.#checkStanding(key, options);
+    if (pinOf(options.condition)?.version !== undefined) await checkStanding(this.#options, key, options);
     return this.#putWhole(key, body, headers, options);
   }
 
@@ -76,7 +77,7 @@ export class Writing {
     const atRest = atRestOf(headers);
     const etag = unquoted(headers["etag"] ?? "");
     if (etag === "" || (options.serverKeyName !== undefined && atRest.mode !== "SSE-KMS")) {
-      return this.#writtenHead(key, etag, options);
+      return writtenHead(this.#options, key, etag, options);
     }
     const version = versionOf(headers);
     const crc = fullCrc32cOf(headers);
@@ -94,35 +95,20 @@ export class Writing {
     };
   }
 
-  /** Asks, and makes sure that the answer is about what was just written and that it lies under the key it should lie under. */
-  async #writtenHead(key: string, etag: string, options: PutOptions, crc?: number): Promise<ObjectHead> {
-    const head = await this.#options.reading.head(key, options.signal);
-    const replaced = head === undefined || (etag !== "" && head.etag !== etag) || head.sizeBytes !== options.sizeBytes;
-    if (replaced) throw changed(key);
-    if (crc !== undefined && head.crc32c !== undefined && head.crc32c !== crc) {
-      throw checksum(key, "S3 states another CRC32C than that of the bytes sent");
-    }
-    if (options.serverKeyName === undefined || head.atRest.mode === "SSE-KMS") return head;
-    throw new SealiftError("PROVIDER_REFUSED", "the provider stored it without the key it was told to use", {
-      object: key,
-    });
-  }
-
   async #putParts(
     key: string,
     body: ByteStream,
     headers: Record<string, string>,
     options: PutOptions,
   ): Promise<PutReceipt> {
-    await this.#checkStanding(key, options);
+    await checkStanding(this.#options, key, options);
     const multipart = new Multipart(this.#options, key, options);
     await multipart.create(headers);
     try {
       const crc = await multipart.send(partsOf(key, body, options, this.#partBytes(options), this.#options.buffer));
-      // Some servers ignore conditions on Complete: a last look leaves the race as narrow as it can be made there.
-      await this.#checkStanding(key, options);
+      await checkStanding(this.#options, key, options);
       const etag = await multipart.complete(crc);
-      return { head: await this.#writtenHead(key, etag, options, crc), crc32c: crc };
+      return { head: await writtenHead(this.#options, key, etag, options, crc), crc32c: crc };
     } catch (error) {
       await multipart.abort();
       throw error;
@@ -132,9 +118,5 @@ export class Writing {
   #partBytes({ sizeBytes }: PutOptions): number {
     const least = Math.ceil(sizeBytes / PARTS_MAX / MIB) * MIB;
     return this.#options.partBytes ?? Math.max(PART_BYTES, least);
-  }
-
-  async #checkStanding(key: string, { condition, signal }: PutOptions): Promise<void> {
-    if (condition !== "any") checkCondition(condition, key, await this.#options.reading.head(key, signal));
   }
 }

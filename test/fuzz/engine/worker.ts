@@ -11,6 +11,9 @@ import { Random } from "./random.ts";
 
 /** Of computing, three times in a row: an input that takes longer is a finding. */
 const SLOW_MS = 1000;
+/** So many files, so small, that the repository can hold them; a test replays them all. */
+const KEPT_MAX = 40;
+const KEPT_BYTES_MAX = 1024;
 /** Kinds of findings that one run of a target keeps. */
 const FINDINGS_MAX = 20;
 
@@ -65,10 +68,6 @@ async function fuzz(one: Target): Promise<Done> {
   await one.close?.();
   return { inputs, corpus: corpus.length, places: coverage.places, found: [...found.values()] };
 }
-
-/** So many files, so small, that the repository can hold them; a test replays them all. */
-const KEPT_MAX = 48;
-const KEPT_BYTES_MAX = 1024;
 
 async function keepSmallest(one: Target, corpus: readonly Uint8Array[]): Promise<void> {
   const fresh = new Coverage(order.counters);

@@ -94,10 +94,13 @@ export const filterTarget: Target = {
   ],
   run: (bytes) => {
     const spec: Record<string, string | string[]> = {};
+    const patterns = { include: [] as string[], exclude: [] as string[] };
     for (const [name, value] of pairsOf(textOf(bytes).split("\n"))) {
       if (/^(min|max)(Size|Age)$/.test(name)) spec[name] = value;
-      if (/^(include|exclude)$/.test(name)) spec[name] = [...(spec[name] ?? []), value];
+      if (name === "include" || name === "exclude") patterns[name].push(value);
     }
+    if (patterns.include.length > 0) spec["include"] = patterns.include;
+    if (patterns.exclude.length > 0) spec["exclude"] = patterns.exclude;
     const keeps = compileFilter(spec as FilterSpec, "p/");
     holds(typeof keeps(OBJECT, 1_800_000_000_000) === "boolean", "neither kept nor left out");
   },

@@ -51,6 +51,8 @@ const OURS = ["48 d", ...V3.slice(1).filter((line) => !line.startsWith("x-amz-w"
   "sealift-aad: rfc8785",
 );
 
+const sorted = (pairs: ReadonlyMap<string, string>) => [...pairs].sort(([a], [b]) => (a < b ? -1 : 1));
+
 /** What the next reader must find again. `fixed` may gain a tag length that the writer left out. */
 const essence = ({ format, content, wrap, context, wrapped, fixed }: Seal) => ({
   format,
@@ -58,7 +60,7 @@ const essence = ({ format, content, wrap, context, wrapped, fixed }: Seal) => ({
   wrap,
   context,
   wrapped: wrapped && { scheme: wrapped.scheme, bytes: wrapped.bytes },
-  fixed: [...fixed].filter(([name]) => name !== "x-amz-tag-len").sort(),
+  fixed: sorted(fixed).filter(([name]) => name !== "x-amz-tag-len"),
 });
 
 function writtenAndRead(envelope: Envelope, seal: Seal, sizeBytes: number, what: string): void {
@@ -89,8 +91,6 @@ export const envelopeTarget: Target = {
     }
   },
 };
-
-const sorted = (context: ReadonlyMap<string, string>) => [...context].sort(([a], [b]) => (a < b ? -1 : 1));
 
 export const contextTarget: Target = {
   name: "key-context",

@@ -139,7 +139,7 @@ export const luaTarget: Target = {
     }
     // Given up, not damaged: the next sweep rebuilds it.
     if ((await connection.exists(KEYS.ready)) === 1) await checkWindow(connection);
-    return answers.join();
+    return [...new Set(answers)].sort().join();
   },
   close: closed,
 };

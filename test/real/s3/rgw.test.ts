@@ -52,7 +52,12 @@ const openBucket = (bucket: string, options: Partial<S3Options> = {}): Promise<O
   });
 
 describe.skipIf(missing !== undefined)(`Ceph RGW (${missing ?? "installed"})`, () => {
-  storeSuite("Ceph RGW", async () => ({ store: await openBucket("laws"), cleanup: async () => {} }));
+  storeSuite("Ceph RGW", async () => ({ store: await openBucket("laws"), cleanup: async () => {} }), {
+    skip: {
+      "of two uploads completed at once under one key, one becomes the object":
+        "seen: of two Completes at once Ceph lets both win, whatever their conditions; the look before is all there is",
+    },
+  });
 
   describe("beyond the laws", () => {
     let store: ObjectStore;
