@@ -14,8 +14,13 @@ const LOOK_MS = 1000;
 const LOOK_MS_MAX = 16_000;
 const HELD_MS = 60_000;
 
-export const isRedisFull = (error: unknown): boolean =>
-  error instanceof Error && /\bOOM command not allowed\b|^EXECABORT\b.*\bOOM\b/.test(error.message);
+/** A transaction that is refused says so of its commands only. */
+export function isRedisFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { previousErrors } = error as { readonly previousErrors?: unknown };
+  if (Array.isArray(previousErrors) && previousErrors.some(isRedisFull)) return true;
+  return error.message.includes("OOM command not allowed");
+}
 
 /** REDIS_FULL in place of Redis's own words; everything else as it is. */
 export async function orFull<T>(work: Promise<T>): Promise<T> {

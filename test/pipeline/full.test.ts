@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { sumCounts } from "../../src/core/plan.ts";
 import { cancelMigration, pauseMigration, resumeMigration } from "../../src/pipeline/control.ts";
+import { orFull } from "../../src/pipeline/room.ts";
 import { signal, World } from "./world.ts";
 
 let world: World;
@@ -29,10 +30,10 @@ async function commands(): Promise<number> {
 describe("a full Redis", { timeout: 180_000 }, () => {
   it("in the middle of a run: workers rest, status says why, and with room the run ends whole", async () => {
     world = await World.open({ objects: 160 });
-    world.slowUploads(60);
+    world.slowUploads(500);
     const mid = await world.start();
     const workers = [...world.work("list"), ...world.work("copy", 2)];
-    await world.until(mid, ({ handled }) => handled >= 30);
+    await world.until(mid, ({ handled }) => handled >= 10);
     await fill(1.05);
     const { trouble, result } = await world.status(mid);
     expect(result).toBeUndefined();
@@ -70,6 +71,20 @@ describe("a full Redis", { timeout: 180_000 }, () => {
     await resumeMigration(world.control, mid);
     expect((await world.finished(mid)).result).toMatchObject({ state: "Completed", listed: 30 });
     expect(workers.every(({ exitCode }) => exitCode === null)).toBe(true);
+  });
+
+  it("is told by single commands, by scripts and by transactions alike", async () => {
+    world = await World.open({ objects: 1 });
+    await fill(1.05);
+    const { connection } = world;
+    const refused = [
+      connection.set("a", "b"),
+      connection.eval("return redis.call('SET', KEYS[1], 'b')", 1, "a"),
+      connection.multi().set("a", "b").pexpire("a", 1000).exec(),
+    ];
+    for (const one of refused) await expect(orFull<unknown>(one)).rejects.toMatchObject({ code: "REDIS_FULL" });
+    await makeRoom();
+    await expect(orFull(connection.call("NO-SUCH"))).rejects.toThrow(/unknown command/);
   });
 
   it("what it was too full to be told can be told again: pause, and cancel", async () => {
