@@ -20,7 +20,7 @@ export interface Case {
 }
 
 export function lossClass(number: number, loss: string, cases: readonly Case[]): void {
-  describe(`class ${number}: ${loss}`, { timeout: 240_000 }, () => {
+  describe(`class ${number}: ${loss}`, { timeout: 300_000 }, () => {
     for (const one of cases) {
       it(`holds: ${one.it}`, async () => expect(await one.scenario(undefined)).toEqual([]));
       for (const control of one.controls) {
