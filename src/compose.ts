@@ -116,6 +116,8 @@ export interface KmsSettings {
   /** The one key that may be opened, where there is only one: AWS is told so with every Decrypt. */
   readonly only?: KeyUri | undefined;
   readonly localDirectory?: string | undefined;
+  /** Local keys under which wrapped keys are tried that name none; absent: all of the directory. */
+  readonly raw?: readonly KeyUri[] | undefined;
 }
 
 export async function openKms(
@@ -123,17 +125,8 @@ export async function openKms(
   settings: KmsSettings,
   budgets: Budgets = processBudgets(),
 ): Promise<Kms> {
-  const { access, only, localDirectory } = settings;
-  if (scheme === "local") {
-    if (localDirectory === undefined) {
-      throw new SealiftError(
-        "JOB_INVALID",
-        "local:// keys need keys.localDirectory (--key-directory), the directory they live in",
-      );
-    }
-    const { openLocalKms } = await import("./kms/local.ts");
-    return openLocalKms({ directory: localDirectory });
-  }
+  const { access, only } = settings;
+  if (scheme === "local" || scheme === "local-rsa") return openKeyFiles(scheme, settings);
   const { endpoint, allowInsecureEndpoint } = access;
   const common = given({ endpoint, ca: pem(access.caFile), allowInsecureEndpoint, connections: budgets.connections });
   if (scheme === "gcp-kms") {
@@ -147,6 +140,20 @@ export async function openKms(
     ...common,
     ...given({ region, profile, credentials: resolveCredentials(access.credentials), only }),
   });
+}
+
+async function openKeyFiles(
+  scheme: "local" | "local-rsa",
+  { localDirectory: directory, raw }: KmsSettings,
+): Promise<Kms> {
+  if (directory === undefined) {
+    throw new SealiftError(
+      "JOB_INVALID",
+      `${scheme}:// keys need keys.localDirectory (--key-directory), the directory they live in`,
+    );
+  }
+  if (scheme === "local") return (await import("./kms/local.ts")).openLocalKms({ directory, raw });
+  return (await import("./kms/local/rsa.ts")).openRsaKms({ directory, raw });
 }
 
 /**
@@ -166,12 +173,13 @@ const ownScheme = (scheme: "s3" | "gs"): KeyScheme => (scheme === "s3" ? "aws-km
 function sourceAccess(job: Job, scheme: KeyScheme): KmsSettings {
   const allowed = job.keys.allow.map(keyUri).filter((uri) => keyScheme(uri) === scheme);
   const { localDirectory } = job.keys;
-  return { access: kmsAccess(job.source, scheme), only: allowed.length === 1 ? allowed[0] : undefined, localDirectory };
+  const only = allowed.length === 1 ? allowed[0] : undefined;
+  return { access: kmsAccess(job.source, scheme), only, localDirectory, raw: allowed };
 }
 
 function destinationAccess(job: Job): KmsSettings {
   const scheme = keyScheme(keyUri(job.keys.wrapWith));
-  return { access: kmsAccess(job.destination, scheme), localDirectory: job.keys.localDirectory };
+  return { access: kmsAccess(job.destination, scheme), localDirectory: job.keys.localDirectory, raw: [] };
 }
 
 /**
@@ -204,7 +212,7 @@ export function describeEndpoints(job: Job): readonly string[] {
 const describeStore = (side: string, shore: Shore): string => `${side} store: ${shore.url}${describeAccess(shore)}`;
 
 function describeKms(side: string, scheme: KeyScheme, { access, localDirectory }: KmsSettings): string {
-  if (scheme === "local") return `${side} keys: local, in ${localDirectory ?? "(no directory)"}`;
+  if (scheme.startsWith("local")) return `${side} keys: ${scheme}, in ${localDirectory ?? "(no directory)"}`;
   const grpc = access.grpcEndpoint === undefined ? "" : `, gRPC at ${access.grpcEndpoint}`;
   return `${side} keys: ${scheme}${describeAccess(access)}${grpc}`;
 }

@@ -70,8 +70,8 @@ export const shoreShape = z.strictObject({
 
 const contextMap = z.record(z.string().min(1).max(1024), z.string().max(TEXT_CHARACTERS_MAX));
 const keyUriText = text.regex(
-  /^(aws-kms|gcp-kms|local):\/\/\S+$/,
-  "must be aws-kms://..., gcp-kms://... or local://name",
+  /^(aws-kms|gcp-kms|local|local-rsa):\/\/\S+$/,
+  "must be aws-kms://..., gcp-kms://..., local://name or local-rsa://name",
 );
 
 const keys = z.strictObject({
@@ -80,10 +80,14 @@ const keys = z.strictObject({
     .array(keyUriText)
     .max(1000)
     .default([])
-    .describe("Keys that may be opened; empty: any the credentials can open"),
+    .describe(
+      "Keys that may be opened; empty: any the credentials can open, but no bare keys: those are tried only when named",
+    ),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
-  localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
+  localDirectory: absolutePath(
+    "Directory of local:// (NAME.key) and local-rsa:// (NAME.pem) keys, mode 0700",
+  ).optional(),
 });
 
 const patterns = z.array(text).min(1).max(1000);

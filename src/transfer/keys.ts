@@ -11,6 +11,7 @@ import type { Crossing, Rules } from "./shores.ts";
 
 /** Throws KEY_CONTEXT or KMS_KEY_NOT_ALLOWED, as far as it can be known without asking a KMS. */
 export function checkMayOpen(seal: Seal, rules: Rules): void {
+  if (seal.wrapped?.raw) checkRawMayOpen(seal, rules);
   for (const [name, value] of rules.requireContext) {
     if (seal.context.get(name) === value) continue;
     throw new SealiftError("KEY_CONTEXT", `its key context does not hold the required pair ${JSON.stringify(name)}`);
@@ -18,6 +19,16 @@ export function checkMayOpen(seal: Seal, rules: Rules): void {
   const named = seal.wrapped?.uri;
   // AWS names one key in several ways (alias, multi-Region replicas): there only the KMS's own answer counts.
   if (named !== undefined && keyScheme(named) !== "aws-kms") checkAllowed(named, rules);
+}
+
+/** What a client wrapped without a KMS names no key and binds no context: it is tried under the keys that the job names, or not. */
+function checkRawMayOpen({ wrap, wrapped }: Seal, { allow, requireContext }: Rules): void {
+  const what = `its data key is wrapped by a bare key (${wrap})`;
+  if (requireContext.size > 0) {
+    throw new SealiftError("KEY_CONTEXT", `${what}, which binds no context: nothing proves the required pairs`);
+  }
+  if (allow.some((uri) => keyScheme(uri) === wrapped?.scheme)) return;
+  throw new SealiftError("KMS_KEY_NOT_ALLOWED", `${what}, and keys.allow names no ${wrapped?.scheme}:// key to try`);
 }
 
 function checkAllowed(by: KeyUri, rules: Rules): void {

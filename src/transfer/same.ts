@@ -74,8 +74,8 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
 }
 
 /** AWS envelopes mostly do not name their key: there the stamp has to. */
-function isUnder(key: KeyUri, { scheme, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
-  if (scheme !== keyScheme(key)) return false;
+function isUnder(key: KeyUri, { scheme, raw, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
+  if (scheme !== keyScheme(key) || raw !== undefined) return false;
   return uri === undefined ? stampedKey(attributes.metadata, key) : uri === key;
 }
 

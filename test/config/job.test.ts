@@ -92,6 +92,8 @@ describe("job file", () => {
     ["keys.wrapWith", "gcp-kms://projects/p", /keys.wrapWith: not a key URI/],
     ["keys.wrapWith", ARN, /keys.wrapWith: must be aws-kms/],
     ["keys.wrapWith", "local://k", /keys.localDirectory: is needed/],
+    ["keys.wrapWith", "local-rsa://k", /keys.wrapWith: local-rsa:.* only open/],
+    ["keys.allow", ["local-rsa://k"], /keys.localDirectory: is needed/],
     ["keys.allow", ["aws-kms://a b"], /keys.allow\[0\]/],
     ["keys.allow", [`aws-kms://${ARN}`, "aws-kms://arn:aws:kms"], /keys.allow\[1\]: not a key URI/],
     ["keys.allow", ["aws-kms://alias/old"], /keys.allow\[0\]: name the key by its ARN/],

@@ -1,6 +1,6 @@
 import { createCipheriv } from "node:crypto";
 import { DataKey } from "../../src/core/key.ts";
-import type { KeyUri } from "../../src/core/key.ts";
+import type { KeyUri, RawWrap } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
@@ -35,6 +35,46 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
   envelopeSuite(`s3ec-v3, ${provider}`, {
     envelope: s3ecV3,
     sample: madeBy(s3ecV3, to),
+    strangers: [unsealed, written(s3ecV2)],
+  });
+}
+
+const DESCRIPTION = new Map([["keyId", "tenant-1"]]);
+
+/** As a client without a KMS wrote it, read back from its metadata. */
+function bareBy(envelope: Envelope, wrap: string, raw: RawWrap, sizeBytes: number): EnvelopeSubject["sample"] {
+  const { seal, dataKey } = envelope.fresh(new Map(), AWS_KEY);
+  const scheme = raw.algorithm.startsWith("RSA") ? "local-rsa" : "local";
+  const bare = {
+    ...seal,
+    wrap,
+    context: DESCRIPTION,
+    wrapped: { scheme, raw, bytes: Buffer.alloc(sizeBytes, 5) },
+  } as const;
+  const again = envelope.read(headOf(envelope.write(bare).metadata, 64), new Uint8Array());
+  if (again === undefined) throw new Error("not recognised");
+  return () => ({ seal: again, key: dataKey });
+}
+
+for (const [wrap, algorithm, sizeBytes] of [
+  ["AESWrap", "AESWrap", 40],
+  ["AES/GCM", "AES/GCM", 60],
+  ["RSA-OAEP-SHA1", "RSA-OAEP-SHA1", 256],
+  ["RSA/ECB/OAEPWithSHA-256AndMGF1Padding", "RSA-OAEP-SHA256", 256],
+] as const) {
+  envelopeSuite(`s3ec-v2, GCM, ${wrap}`, {
+    envelope: s3ecV2,
+    sample: bareBy(s3ecV2, wrap, { algorithm, bound: "AES/GCM/NoPadding" }, sizeBytes),
+    strangers: [unsealed, written(s3ecV3)],
+  });
+}
+for (const [wrap, algorithm, sizeBytes] of [
+  ["02", "AES/GCM", 60],
+  ["22", "RSA-OAEP-SHA1", 256],
+] as const) {
+  envelopeSuite(`s3ec-v3, ${wrap}`, {
+    envelope: s3ecV3,
+    sample: bareBy(s3ecV3, wrap, { algorithm, bound: "115" }, sizeBytes),
     strangers: [unsealed, written(s3ecV2)],
   });
 }

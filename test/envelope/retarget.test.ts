@@ -142,6 +142,80 @@ describe("V3", () => {
   });
 });
 
+describe("from bare keys", () => {
+  const bare = (wrap: string, sizeBytes: number, matdesc: string) => ({
+    ...v2(wrap, matdesc),
+    "x-amz-key-v2": Buffer.alloc(sizeBytes, 1).toString("base64"),
+  });
+  const notes = (envelope: Envelope, metadata: Readonly<Record<string, string>>) =>
+    envelope.retarget(read(envelope, metadata), GCP_KEY).notes.join();
+
+  it("V2 GCM: the description becomes the context, which binds the algorithm as any other does", () => {
+    const seal = read(s3ecV2, bare("AES/GCM", 60, '{"keyId":"tenant-1"}'));
+    expect(seal.wrapped).toMatchObject({ scheme: "local", raw: { algorithm: "AES/GCM", bound: "AES/GCM/NoPadding" } });
+    expect(seal.wrapped?.uri).toBeUndefined();
+    for (const [to, wrap] of [
+      [AWS_KEY, "kms+context"],
+      [GCP_KEY, "gcp-kms+context"],
+      [LOCAL_KEY, "local-kms+context"],
+    ] as const) {
+      expect(written(s3ecV2, seal, to)).toMatchObject({
+        "x-amz-wrap-alg": wrap,
+        "x-amz-matdesc": `{"keyId":"tenant-1",${RESERVED_V2}}`,
+        "x-amz-iv": v2("", "")["x-amz-iv"],
+      });
+    }
+    expect(notes(s3ecV2, bare("AES/GCM", 60, '{"keyId":"tenant-1"}'))).toContain("materials description");
+    expect(notes(s3ecV2, bare("AES/GCM", 60, "{}"))).not.toContain("materials description");
+  });
+  it("V2 CBC: under AWS as kms, which names its key; elsewhere as it is described", () => {
+    const cbc = {
+      ...bare("AESWrap", 40, '{"keyId":"tenant-1"}'),
+      "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+      "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+      "x-amz-tag-len": "0",
+    };
+    const seal = read(s3ecV2, cbc);
+    expect(written(s3ecV2, seal, AWS_KEY)).toMatchObject({
+      "x-amz-wrap-alg": "kms",
+      "x-amz-matdesc": `{"keyId":"tenant-1","kms_cmk_id":"${keyName(AWS_KEY)}"}`,
+      "x-amz-tag-len": "0",
+    });
+    expect(written(s3ecV2, seal, GCP_KEY)).toMatchObject({
+      "x-amz-wrap-alg": "gcp-kms+context",
+      "x-amz-matdesc": '{"keyId":"tenant-1"}',
+    });
+  });
+  it("V3: m becomes t", () => {
+    const metadata = {
+      "x-amz-3": Buffer.alloc(60, 1).toString("base64"),
+      "x-amz-w": "02",
+      "x-amz-c": "115",
+      "x-amz-m": '{"keyId":"tenant-1"}',
+      "x-amz-d": Buffer.alloc(28, 3).toString("base64"),
+      "x-amz-i": Buffer.alloc(28, 4).toString("base64"),
+    };
+    const seal = read(s3ecV3, metadata);
+    expect(Object.fromEntries(s3ecV3.write(seal).metadata)).toEqual(metadata);
+    const { "x-amz-m": _, ...moved } = { ...metadata, "x-amz-t": '{"keyId":"tenant-1","aws:x-amz-cek-alg":"115"}' };
+    const key = Buffer.from(wrappedFor(AWS_KEY).bytes).toString("base64");
+    expect(written(s3ecV3, seal, AWS_KEY)).toEqual({ ...moved, "x-amz-3": key, "x-amz-w": "12" });
+    // The C++ client's spelling is read, and not written.
+    const cpp = read(s3ecV3, { ...moved, "x-amz-t": metadata["x-amz-m"] });
+    expect(Object.fromEntries(s3ecV3.write(cpp).metadata)).toEqual(metadata);
+  });
+  it("to a bare key: nothing is written under one", async () => {
+    const rsa = keyUri("local-rsa://k");
+    for (const act of [
+      () => s3ecV2.retarget(read(s3ecV2, v2("kms", "{}")), rsa),
+      () => s3ecV2.retarget(read(s3ecV2, bare("AES/GCM", 60, "{}")), rsa),
+      () => s3ecV3.fresh(new Map(), rsa),
+    ]) {
+      expect(await codeOf(act)).toBe("SEAL_UNSUPPORTED");
+    }
+  });
+});
+
 describe("fresh seals", () => {
   it("are wrapped as the destination's KMS asks, and bind their algorithm over whatever the caller gave", () => {
     const given = new Map([["aws:x-amz-cek-alg", "something else"]]);
@@ -168,6 +242,8 @@ describe("defects of a caller are not written", () => {
       () => s3ecV2.write(withWrapped(moved, wrappedFor(LOCAL_KEY))),
       () => s3ecV2.write(withWrapped(seal, wrappedFor(GCP_KEY))),
       () => s3ecV2.write(withWrapped(moved, nameless)),
+      () => s3ecV2.write(withWrapped(moved, { ...wrappedFor(GCP_KEY), raw: { algorithm: "AES/GCM", bound: "" } })),
+      () => s3ecV2.write(withWrapped({ ...seal, wrap: "AES/GCM" }, wrappedFor(LOCAL_KEY))),
       () => s3ecV2.write(withWrapped(moved, { ...nameless, uri: keyUri("local://k") })),
     ]) {
       expect(await codeOf(act)).toBe("INTERNAL");
