@@ -9,7 +9,7 @@ import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
 import { openDestinationKey, openSourceKey } from "./keys.ts";
-import { attributesOf, type Move } from "./plan.ts";
+import { attributesOf, type Move, writerOf } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
 import { stampDiffers, stampedKey } from "./stamp.ts";
@@ -61,7 +61,7 @@ async function recogniseStanding(standing: ObjectHead, { shores, signal }: Cross
 }
 
 function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: ObjectHead): string | undefined {
-  const wanted = move.action === "reseal" ? move.sealWith : move.envelope;
+  const wanted = writerOf(move);
   if (found.envelope.id !== wanted.id) return `it is ${found.envelope.id} where ${wanted.id} was expected`;
   const { wrapped } = found.seal;
   if (!wrapped) return undefined;

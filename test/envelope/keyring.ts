@@ -7,6 +7,7 @@ import { SealiftError } from "../../src/core/error.ts";
 import { DataKey, type WrappedKey } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import type { Kms } from "../../src/kms/kms.ts";
@@ -77,7 +78,7 @@ export const vectors: readonly RawVector[] = [
   ),
 ];
 
-export const envelopes: readonly Envelope[] = [s3ecV3, s3ecV2, plain];
+export const envelopes: readonly Envelope[] = [s3ecV3, s3ecV2, s3ecV1, plain];
 
 const { signal } = new AbortController();
 

@@ -4,6 +4,7 @@ import type { KeyUri, RawWrap } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { envelopeSuite } from "./envelope.suite.ts";
@@ -93,20 +94,52 @@ function cbcSample(): { seal: Seal; key: DataKey } {
   return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
 }
 
+function cbcSealed(plaintext: Uint8Array): Buffer {
+  const cipher = createCipheriv("aes-256-cbc", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
+  return Buffer.concat([cipher.update(plaintext), cipher.final()]);
+}
+
 envelopeSuite(
   "s3ec-v2, CBC",
   {
     envelope: s3ecV2,
     sample: cbcSample,
-    sealed: (plaintext) => {
-      const cipher = createCipheriv("aes-256-cbc", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
-      return Buffer.concat([cipher.update(plaintext), cipher.final()]);
-    },
+    sealed: cbcSealed,
     strangers: [unsealed],
     hidesSize: true,
   },
   { "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen" },
 );
+
+for (const [wrap, sizeBytes] of [
+  ["AES", 48],
+  ["RSA", 256],
+] as const) {
+  envelopeSuite(
+    `s3ec-v1, ${wrap}`,
+    {
+      envelope: s3ecV1,
+      writesAs: s3ecV2,
+      sample: () => {
+        const metadata = {
+          "x-amz-key": Buffer.alloc(sizeBytes, 3).toString("base64"),
+          "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+          "x-amz-matdesc": '{"keyId":"tenant-1"}',
+        };
+        const seal = s3ecV1.read(headOf(metadata, 32), new Uint8Array());
+        if (seal === undefined) throw new Error("not recognised");
+        return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
+      },
+      sealed: cbcSealed,
+      strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+      hidesSize: true,
+    },
+    {
+      "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen",
+      "fresh is new each time, fits its key, and keeps the context": "nothing new is sealed in V1",
+    },
+  );
+}
 
 const openBody = "plain holds no proof of its bytes";
 const noKey = "plain has no key";

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Code } from "../../src/core/error.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { codeOf, GCP_KEY, headOf } from "./material.ts";
@@ -50,6 +51,12 @@ const bare = (wrap: string, sizeBytes = BARE_BYTES[wrap] ?? 0) => ({
   "x-amz-matdesc": '{"keyId":"tenant-1"}',
   "x-amz-key-v2": Buffer.alloc(sizeBytes, 1).toString("base64"),
 });
+const v1 = (sizeBytes: number, more: Record<string, string | undefined> = {}) => ({
+  "x-amz-key": Buffer.alloc(sizeBytes, 1).toString("base64"),
+  "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+  "x-amz-matdesc": "{}",
+  ...more,
+});
 const bareV3 = (wrap: string, sizeBytes: number, more: Record<string, string | undefined> = {}) => ({
   "x-amz-w": wrap,
   "x-amz-3": Buffer.alloc(sizeBytes, 1).toString("base64"),
@@ -57,13 +64,13 @@ const bareV3 = (wrap: string, sizeBytes: number, more: Record<string, string | u
   ...more,
 });
 
-type Answer = Code | "s3ec-v2" | "s3ec-v3" | "plain";
+type Answer = Code | "s3ec-v1" | "s3ec-v2" | "s3ec-v3" | "plain";
 
 /** Asks all three in both orders: whoever is asked first, the answer is the same and exactly one takes the object. */
 function answer(metadata: Readonly<Record<string, string | undefined>>, sizeBytes = 64, key?: string): Answer {
   const present = Object.entries(metadata).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
   const head = headOf(Object.fromEntries(present), sizeBytes, key);
-  const answers = [s3ecV3, s3ecV2, plain].map((envelope): Answer | undefined => {
+  const answers = [s3ecV3, s3ecV2, s3ecV1, plain].map((envelope): Answer | undefined => {
     try {
       return envelope.read(head, new Uint8Array()) && (envelope.id as Answer);
     } catch (thrown) {
@@ -89,6 +96,12 @@ function table(title: string, rows: readonly Row[]): void {
 }
 
 table("whole envelopes", [
+  ...[32, 48, 128, 256, 1024].map(
+    (sizeBytes) => [`V1, a wrapped key of ${sizeBytes}`, "s3ec-v1", v1(sizeBytes)] as const,
+  ),
+  ["V1 with its length", "s3ec-v1", v1(48, { "x-amz-unencrypted-content-length": "63" })],
+  ["V1 without description", "s3ec-v1", v1(48, { "x-amz-matdesc": undefined })],
+  ["V1 with empty V2 names", "s3ec-v1", v1(48, { "x-amz-key-v2": "", "x-amz-wrap-alg": "", "x-amz-m": "" })],
   ["V2 GCM", "s3ec-v2", GCM_V2],
   ["V2 GCM without tag length (Go)", "s3ec-v2", { ...GCM_V2, "x-amz-tag-len": undefined }],
   ["V2 GCM with its length", "s3ec-v2", { ...GCM_V2, "x-amz-unencrypted-content-length": "48" }],
@@ -130,7 +143,6 @@ table("mixed versions are malformed", [
 ]);
 
 table("known forms that are not carried", [
-  ["V1", "SEAL_UNSUPPORTED", { "x-amz-key": "AAAA", "x-amz-iv": "AAAA", "x-amz-matdesc": "{}" }],
   ["V2 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-unencrypted-content-length": "48" }],
   ["iv and cek-alg alone", "SEAL_UNSUPPORTED", { "x-amz-iv": "AAAA", "x-amz-cek-alg": "AES/GCM/NoPadding" }],
   ["V3 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-c": "115", "x-amz-d": "AAAA", "x-amz-i": "AAAA" }],
@@ -153,6 +165,23 @@ table("known forms that are not carried", [
 ]);
 
 table("broken envelopes", [
+  ...[0, 16, 31, 40, 49, 64, 127, 1025].map(
+    (sizeBytes) =>
+      [
+        `V1, a wrapped key of ${sizeBytes}`,
+        "SEAL_MALFORMED",
+        v1(sizeBytes, sizeBytes === 0 ? { "x-amz-key": "====" } : {}),
+      ] as const,
+  ),
+  ["V1 without iv", "SEAL_MALFORMED", v1(48, { "x-amz-iv": undefined })],
+  ["V1 with the iv of GCM", "SEAL_MALFORMED", v1(48, { "x-amz-iv": GCM_V2["x-amz-iv"] })],
+  ["V1 with a tag length", "SEAL_MALFORMED", v1(48, { "x-amz-tag-len": "128" })],
+  ["V1 with a commitment", "SEAL_MALFORMED", v1(48, { "x-amz-d": V3["x-amz-d"] })],
+  ["V1 with our key", "SEAL_MALFORMED", v1(48, { "sealift-key": "local://k", "sealift-aad": "rfc8785" })],
+  ["V1 with a false length", "SEAL_MALFORMED", v1(48, { "x-amz-unencrypted-content-length": "64" })],
+  ["V1 described in a list", "SEAL_MALFORMED", v1(48, { "x-amz-matdesc": "[]" })],
+  ["V1 bound to GCM", "SEAL_MALFORMED", v1(48, { "x-amz-matdesc": GCM_V2["x-amz-matdesc"] })],
+  ["V1, a body of 63", "SEAL_MALFORMED", v1(48), 63],
   ...["x-amz-iv", "x-amz-wrap-alg", "x-amz-cek-alg"].map(
     (name) => [`V2 without ${name}`, "SEAL_MALFORMED", { ...GCM_V2, [name]: undefined }] as const,
   ),
@@ -283,9 +312,9 @@ describe("edges of recognition", () => {
         fc.dictionary(names, values, { maxKeys: 9 }),
         fc.integer({ min: 0, max: 80 }),
         (changes, sizeBytes) => {
-          for (const base of [{}, GCM_V2, CBC_V2, V3, { ...GCM_V2, ...bare("AES/GCM") }]) {
+          for (const base of [{}, v1(48), GCM_V2, CBC_V2, V3, { ...GCM_V2, ...bare("AES/GCM") }]) {
             expect(answer({ ...base, ...changes }, sizeBytes)).toMatch(
-              /^(SEAL_MALFORMED|SEAL_UNSUPPORTED|s3ec-v[23]|plain)$/,
+              /^(SEAL_MALFORMED|SEAL_UNSUPPORTED|s3ec-v[123]|plain)$/,
             );
           }
         },

@@ -4,6 +4,7 @@ import { withWrapped } from "../../src/envelope/envelope.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { keyName, keyUri } from "../../src/core/key.ts";
 import type { KeyUri } from "../../src/core/key.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { AWS_KEY, codeOf, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
@@ -185,6 +186,36 @@ describe("from bare keys", () => {
       "x-amz-wrap-alg": "gcp-kms+context",
       "x-amz-matdesc": '{"keyId":"tenant-1"}',
     });
+  });
+  it("V1: becomes V2, and what V1 could not say is said", () => {
+    const metadata = {
+      "x-amz-key": Buffer.alloc(48, 1).toString("base64"),
+      "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+      "x-amz-matdesc": '{"queryId":"q","smkId":"7","keySize":"256"}',
+      "x-amz-unencrypted-content-length": "63",
+    };
+    const seal = read(s3ecV1, metadata);
+    expect(Object.fromEntries(s3ecV1.write(seal).metadata)).toEqual(metadata);
+    expect(new Set(seal.owns)).toEqual(new Set(Object.keys(metadata)));
+    for (const [to, wrap, more] of [
+      [AWS_KEY, "kms", { kms_cmk_id: keyName(AWS_KEY) }],
+      [GCP_KEY, "gcp-kms+context", {}],
+      [LOCAL_KEY, "local-kms+context", {}],
+    ] as const) {
+      const moved = under(s3ecV1, seal, to);
+      expect([moved.format, moved.wrap]).toEqual(["s3ec-v2", wrap]);
+      expect(moved.notes.join()).toMatch(/no integrity.*written as V2/);
+      const { "x-amz-key": _, ...body } = metadata;
+      const now = Object.fromEntries(s3ecV2.write(moved).metadata);
+      expect(now).toMatchObject({
+        ...body,
+        "x-amz-wrap-alg": wrap,
+        "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+        "x-amz-matdesc": JSON.stringify({ queryId: "q", smkId: "7", keySize: "256", ...more }),
+      });
+      expect(now).not.toHaveProperty("x-amz-tag-len");
+      expect(now).not.toHaveProperty("x-amz-key");
+    }
   });
   it("V3: m becomes t", () => {
     const metadata = {

@@ -73,6 +73,24 @@ async function put(key: string, wrap: "AES/GCM" | "RSA-OAEP-SHA1", under: KeyUri
   return harbour.raw(harbour.source, key, body, { metadata });
 }
 
+/** As the Ruby client of the first generation: AES/ECB around the key, AES-CBC around the rest, nothing named. */
+async function putV1(key: string): Promise<ListedObject> {
+  const bytes = randomBytes(32);
+  const file = await readFile(join(ring.directory, "old.key"), "latin1");
+  const wrap = createCipheriv("aes-256-ecb", Buffer.from(file, "base64"), null);
+  const wrapped = Buffer.concat([wrap.update(bytes), wrap.final()]);
+  const iv = randomBytes(16);
+  const cipher = createCipheriv("aes-256-cbc", bytes, iv);
+  const body = Buffer.concat([cipher.update(PLAINTEXT), cipher.final()]);
+  const metadata = new Map([
+    ["x-amz-key", wrapped.toString("base64")],
+    ["x-amz-iv", iv.toString("base64")],
+    ["x-amz-matdesc", "{}"],
+    ["x-amz-unencrypted-content-length", String(PLAINTEXT.length)],
+  ]);
+  return harbour.raw(harbour.source, key, body, { metadata });
+}
+
 const run = (objects: readonly ListedObject[], shores: Shores, change: Partial<Rules>) =>
   copyPage(objects, {}, shores, rulesOf({ fallback: "refuse", verify: "full", ...change }), inFlight());
 
@@ -85,21 +103,24 @@ describe("objects under bare keys", () => {
   it("are rewrapped to the job's key, verified, and found again; nothing of the key stays", async () => {
     const allow = [OLD, RSA];
     const shores = shoresOf(allow);
-    const listed = [await put("a", "AES/GCM"), await put("b", "RSA-OAEP-SHA1")];
+    const listed = [await put("a", "AES/GCM"), await put("b", "RSA-OAEP-SHA1"), await putV1("c")];
     const receipts = await run(listed, shores, { allow });
     expect(receipts.map(({ outcome, verified, code }) => [outcome, verified, code])).toEqual([
       ["rewrapped", true, undefined],
       ["rewrapped", true, undefined],
+      ["rewrapped", true, undefined],
     ]);
     expect(receipts[0]?.notes.join()).toContain("materials description");
-    for (const key of ["a", "b"]) {
+    for (const key of ["a", "b", "c"]) {
       expect((await read(key)).equals(PLAINTEXT)).toBe(true);
       const head = await headOf(harbour.destination, key);
-      expect(head?.attributes.metadata.get("owner")).toBe("app");
+      expect(head?.attributes.metadata.get("owner")).toBe(key === "c" ? undefined : "app");
+      expect(head?.attributes.metadata.has("x-amz-key")).toBe(false);
       expect(head?.attributes.metadata.get("x-amz-wrap-alg")).toBe("local-kms+context");
     }
     const again = await run(listed, shores, { allow });
     expect(again.map(({ outcome, verified }) => [outcome, verified])).toEqual([
+      ["already", true],
       ["already", true],
       ["already", true],
     ]);

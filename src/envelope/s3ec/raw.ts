@@ -59,3 +59,6 @@ export function readRaw(values: ReadonlyMap<string, string>, keyField: string, r
   }
   return { scheme: sizes ? "local" : "local-rsa", raw, bytes };
 }
+
+/** V1 does not say; the length does, as the Java client has it. */
+export const wrapOfSize = (sizeBytes: number): "AES" | "RSA" => (sizeBytes > 48 ? "RSA" : "AES");

@@ -44,7 +44,7 @@ import { bindsContent, isRaw, V1_RAW, V2_RAW } from "./raw.ts";
 import { KMS_CONTEXT, KMS_PLAIN, namedKey, readWrapped, openerOf, renamedKey, wrapUnder, writtenWrap } from "./wrap.ts";
 
 const GCM = "AES/GCM/NoPadding";
-const CBC = "AES/CBC/PKCS5Padding";
+export const CBC = "AES/CBC/PKCS5Padding";
 const TAG_BITS = "128";
 /** The PHP and Go clients have written 128- and 192-bit keys. */
 const KEY_SIZES = [16, 24, 32];
