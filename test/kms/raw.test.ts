@@ -1,6 +1,7 @@
 /** Data keys that clients wrapped by keys of their own: opened by key files, under one error for every way to fail. */
 import {
   constants,
+  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -287,6 +288,18 @@ describe("key files", () => {
   });
 });
 
+/** RFC 8017, B.2.1. */
+function mgf1(seed: Uint8Array, sizeBytes: number): Buffer {
+  const blocks = Array.from({ length: Math.ceil(sizeBytes / 20) }, (_, turn) =>
+    createHash("sha1")
+      .update(seed)
+      .update(Buffer.from([0, 0, 0, turn]))
+      .digest(),
+  );
+  return Buffer.concat(blocks).subarray(0, sizeBytes);
+}
+const xored = (a: Uint8Array, b: Uint8Array): Buffer => Buffer.from(a.map((byte, at) => byte ^ (b[at] ?? 0)));
+
 describe("unpadding", () => {
   const k = 256;
   const rawBlock = (bytes: Uint8Array) => privateDecrypt({ key: privateKey, padding: constants.RSA_NO_PADDING }, bytes);
@@ -317,6 +330,25 @@ describe("unpadding", () => {
         (block) => fromOaep(Buffer.from(block), "sha1", "sha1") === undefined,
       ),
     );
+  });
+  it("one wrong byte of OAEP's frame is enough", () => {
+    const label = createHash("sha1").digest();
+    const framed = (body: Uint8Array, first = 0) => {
+      const seed = Buffer.alloc(20, 3);
+      const hidden = xored(body, mgf1(seed, body.length));
+      return Buffer.concat([Buffer.from([first]), xored(seed, mgf1(hidden, 20)), hidden]);
+    };
+    const body = Buffer.concat([label, Buffer.alloc(k - 21 - 20 - 1 - 32), Buffer.from([1]), dataKey]);
+    expect(fromOaep(framed(body), "sha1", "sha1")?.equals(dataKey)).toBe(true);
+    for (const first of [1, 2, 0x80, 0xff]) expect(fromOaep(framed(body, first), "sha1", "sha1")).toBeUndefined();
+    for (let at = 0; at < body.length - 32; at++) {
+      // In the padding a 01 would only end it earlier.
+      const changed = Buffer.from(body);
+      changed[at] = (changed[at] ?? 0) ^ 2;
+      expect(fromOaep(framed(changed), "sha1", "sha1"), `byte ${at}`).toBeUndefined();
+    }
+    const endless = Buffer.concat([label, Buffer.alloc(body.length - 20)]);
+    expect(fromOaep(framed(endless), "sha1", "sha1")).toBeUndefined();
   });
   it("PKCS #1 opens for the three sizes of data keys, and for no other", () => {
     for (let size = 0; size <= k - 11; size++) {

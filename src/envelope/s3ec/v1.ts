@@ -46,17 +46,16 @@ function write(seal: Seal): SealBytes {
 
 const cannotSeal = () => unsupported("nothing new is sealed as s3ec-v1: choose s3ec-v2 or s3ec-v3");
 
+/** Data key and body are as in V2, the envelope is not. */
 export const s3ecV1: Envelope = {
+  ...s3ecV2,
   id: "s3ec-v1",
-  verifies: "at-end",
-  prefixBytesMax: 0,
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);
       return generationOf(fields) === "v1" ? parse(fields, head.sizeBytes) : undefined;
     }),
   retarget,
-  check: s3ecV2.check,
   write,
   fresh: () => {
     throw cannotSeal();
@@ -64,7 +63,4 @@ export const s3ecV1: Envelope = {
   seal: () => {
     throw cannotSeal();
   },
-  open: s3ecV2.open,
-  sealedSize: s3ecV2.sealedSize,
-  plainSize: s3ecV2.plainSize,
 };
