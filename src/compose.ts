@@ -13,6 +13,7 @@ import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
 import { type Ceiling, OwnCeiling } from "./core/pace.ts";
 import type { Envelope } from "./envelope/envelope.ts";
 import { plain } from "./envelope/plain.ts";
+import { s3ecV1 } from "./envelope/s3ec/v1.ts";
 import { s3ecV2 } from "./envelope/s3ec/v2.ts";
 import { s3ecV3 } from "./envelope/s3ec/v3.ts";
 import type { Kms } from "./kms/kms.ts";
@@ -47,7 +48,7 @@ export interface OpenedStore {
 }
 
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV2, s3ecV3, plain];
+export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, plain];
 
 /** Opens both sides of a job; on failure nothing stays open. */
 export async function openShores(job: Job, budgets: Budgets = processBudgets()): Promise<Shores> {
@@ -126,6 +127,8 @@ export interface KmsSettings {
   /** The one key that may be opened, where there is only one: AWS is told so with every Decrypt. */
   readonly only?: KeyUri | undefined;
   readonly localDirectory?: string | undefined;
+  /** Local keys under which wrapped keys are tried that name none; absent: all of the directory. */
+  readonly raw?: readonly KeyUri[] | undefined;
 }
 
 interface PacedKmsSettings extends KmsSettings {
@@ -146,17 +149,8 @@ export async function openKms(
   settings: KmsSettings,
   budgets: Budgets = processBudgets(),
 ): Promise<Kms> {
-  const { access, only, localDirectory } = settings;
-  if (scheme === "local") {
-    if (localDirectory === undefined) {
-      throw new SealiftError(
-        "JOB_INVALID",
-        "local:// keys need keys.localDirectory (--key-directory), the directory they live in",
-      );
-    }
-    const { openLocalKms } = await import("./kms/local.ts");
-    return openLocalKms({ directory: localDirectory });
-  }
+  const { access, only } = settings;
+  if (scheme === "local" || scheme === "local-rsa") return openKeyFiles(scheme, settings);
   const { endpoint, allowInsecureEndpoint } = access;
   const common = given({ endpoint, ca: pem(access.caFile), allowInsecureEndpoint, connections: budgets.connections });
   if (scheme === "gcp-kms") {
@@ -170,6 +164,20 @@ export async function openKms(
     ...common,
     ...given({ region, profile, credentials: resolveCredentials(access.credentials), only }),
   });
+}
+
+async function openKeyFiles(
+  scheme: "local" | "local-rsa",
+  { localDirectory: directory, raw }: KmsSettings,
+): Promise<Kms> {
+  if (directory === undefined) {
+    throw new SealiftError(
+      "JOB_INVALID",
+      `${scheme}:// keys need keys.localDirectory (--key-directory), the directory they live in`,
+    );
+  }
+  if (scheme === "local") return (await import("./kms/local.ts")).openLocalKms({ directory, raw });
+  return (await import("./kms/local/rsa.ts")).openRsaKms({ directory, raw });
 }
 
 /**
@@ -190,13 +198,14 @@ function sourceAccess(job: Job, scheme: KeyScheme): PacedKmsSettings {
   const keys = job.keys.allow.map(keyUri).filter((uri) => keyScheme(uri) === scheme);
   const { localDirectory, sourceRequestsPerSecond: perSecond } = job.keys;
   const only = keys.length === 1 ? keys[0] : undefined;
-  return { access: kmsAccess(job.source, scheme), only, localDirectory, keys, perSecond };
+  return { access: kmsAccess(job.source, scheme), only, localDirectory, raw: keys, keys, perSecond };
 }
 
 function destinationAccess(job: Job): PacedKmsSettings {
   const wrapWith = keyUri(job.keys.wrapWith);
   const { localDirectory, destinationRequestsPerSecond: perSecond } = job.keys;
-  return { access: kmsAccess(job.destination, keyScheme(wrapWith)), localDirectory, keys: [wrapWith], perSecond };
+  const access = kmsAccess(job.destination, keyScheme(wrapWith));
+  return { access, localDirectory, raw: [], keys: [wrapWith], perSecond };
 }
 
 /**
@@ -229,7 +238,7 @@ export function describeEndpoints(job: Job): readonly string[] {
 const describeStore = (side: string, shore: Shore): string => `${side} store: ${shore.url}${describeAccess(shore)}`;
 
 function describeKms(side: string, scheme: KeyScheme, { access, localDirectory }: KmsSettings): string {
-  if (scheme === "local") return `${side} keys: local, in ${localDirectory ?? "(no directory)"}`;
+  if (scheme.startsWith("local")) return `${side} keys: ${scheme}, in ${localDirectory ?? "(no directory)"}`;
   const grpc = access.grpcEndpoint === undefined ? "" : `, gRPC at ${access.grpcEndpoint}`;
   return `${side} keys: ${scheme}${describeAccess(access)}${grpc}`;
 }

@@ -1,6 +1,7 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
 import { ENVELOPES, openStore } from "../compose.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
+import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
@@ -58,14 +59,17 @@ function describe({ head, envelope, seal }: Sealed) {
     format: seal.format,
     content: seal.content,
     wrap: seal.wrap,
-    key:
-      wrapped?.uri ??
-      (wrapped === undefined ? undefined : `${wrapped.scheme} (the key is named inside the wrapped key)`),
+    key: wrapped && keyText(wrapped),
     wrappedKeyBytes: wrapped?.bytes.length,
     context: Object.fromEntries(seal.context),
     fixed: Object.fromEntries(seal.fixed),
     notes: seal.notes,
   };
+}
+
+function keyText({ scheme, raw, uri }: WrappedKey): string {
+  if (raw !== undefined) return `${scheme}://... (a bare key, which the envelope does not name)`;
+  return uri ?? `${scheme} (the key is named inside the wrapped key)`;
 }
 
 function asLines(report: Readonly<Record<string, unknown>>): string[] {

@@ -130,9 +130,12 @@ function judge(job: Job): void {
 function judgeKeys(job: Job, destination: StoreUrl): void {
   const wrapWith = within("keys.wrapWith", () => keyUri(job.keys.wrapWith));
   const allowed = job.keys.allow.map((text, at) => within(`keys.allow[${at}]`, () => allowedKey(text)));
-  const isLocal = [wrapWith, ...allowed].some((uri) => keyScheme(uri) === "local");
+  if (keyScheme(wrapWith) === "local-rsa") {
+    throw invalid("keys.wrapWith: local-rsa:// keys only open what clients wrapped; wrap with a KMS or a local:// key");
+  }
+  const isLocal = [wrapWith, ...allowed].some((uri) => keyScheme(uri).startsWith("local"));
   if (isLocal && job.keys.localDirectory === undefined) {
-    throw invalid("keys.localDirectory: is needed for local:// keys; name the directory they live in");
+    throw invalid("keys.localDirectory: is needed for local:// and local-rsa:// keys; name the directory they live in");
   }
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");

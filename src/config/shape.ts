@@ -72,8 +72,8 @@ export const shoreShape = z.strictObject({
 
 const contextMap = z.record(z.string().min(1).max(1024), z.string().max(TEXT_CHARACTERS_MAX));
 const keyUriText = text.regex(
-  /^(aws-kms|gcp-kms|local):\/\/\S+$/,
-  "must be aws-kms://..., gcp-kms://... or local://name",
+  /^(aws-kms|gcp-kms|local|local-rsa):\/\/\S+$/,
+  "must be aws-kms://..., gcp-kms://..., local://name or local-rsa://name",
 );
 
 const requestsPerSecond = (whose: string) =>
@@ -91,14 +91,18 @@ const keys = z.strictObject({
     .array(keyUriText)
     .max(1000)
     .default([])
-    .describe("Keys that may be opened; empty: those of keys.account, and without that none (but local:// keys)"),
+    .describe(
+      "Keys that may be opened; empty: those of keys.account, and without that none (but local:// keys). Bare keys are tried only when named",
+    ),
   account: text
     .regex(/^[\w:.-]{1,100}$/, "must be an AWS account id (12 digits) or a Google project")
     .optional()
     .describe("AWS account id or Google project whose keys may be opened where keys.allow is empty"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
-  localDirectory: absolutePath("Directory of local:// keys, mode 0700").optional(),
+  localDirectory: absolutePath(
+    "Directory of local:// (NAME.key) and local-rsa:// (NAME.pem) keys, mode 0700",
+  ).optional(),
   sourceRequestsPerSecond: requestsPerSecond("source's"),
   destinationRequestsPerSecond: requestsPerSecond("destination's"),
 });

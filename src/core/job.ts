@@ -58,7 +58,7 @@ export interface JobKeys {
   readonly requireContext: Readonly<Record<string, string>>;
   /** The key context of objects that are sealed afresh. */
   readonly sealContext: Readonly<Record<string, string>>;
-  /** Where `local://` keys live. */
+  /** Where `local://` and `local-rsa://` keys live. */
   readonly localDirectory?: string | undefined;
   /** Most requests a second to the source's key service, over all workers; absent: whatever it lets through. */
   readonly sourceRequestsPerSecond?: number | undefined;

@@ -2,9 +2,12 @@
 import { timingSafeEqual } from "node:crypto";
 import { SealiftError } from "./error.ts";
 
-/** `aws-kms://arn:aws:kms:...`, `gcp-kms://projects/.../cryptoKeys/k`, `local://name`: Tink's spelling of key URIs. */
+/**
+ * `aws-kms://arn:aws:kms:...`, `gcp-kms://projects/.../cryptoKeys/k`, `local://name`: Tink's spelling of key URIs. A private key
+ * in a PEM file, `local-rsa://name`, opens what a client wrapped and wraps nothing here.
+ */
 export type KeyUri = string & { readonly __keyUri: true };
-export type KeyScheme = "aws-kms" | "gcp-kms" | "local";
+export type KeyScheme = "aws-kms" | "gcp-kms" | "local" | "local-rsa";
 
 const SHAPES: Readonly<Record<KeyScheme, RegExp>> = {
   // An ARN of a key or alias; a bare id or alias name is accepted and resolved by the Region of the client.
@@ -12,6 +15,7 @@ const SHAPES: Readonly<Record<KeyScheme, RegExp>> = {
     /^(arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[\w/+=,.@:-]{1,256}|alias\/[\w/+=,.@:-]{1,250}|[\w-]{1,128})$/,
   "gcp-kms": /^projects\/[\w:.-]{1,100}\/locations\/[\w-]{1,63}\/keyRings\/[\w-]{1,63}\/cryptoKeys\/[\w-]{1,63}$/,
   local: /^[\w.-]{1,64}$/,
+  "local-rsa": /^[\w.-]{1,64}$/,
 };
 
 /** Throws JOB_INVALID where the text is not a key URI of a known scheme. */
@@ -21,7 +25,7 @@ export function keyUri(text: string): KeyUri {
   // `constructor` is no scheme, though every object has one.
   const shape = Object.hasOwn(SHAPES, scheme) ? SHAPES[scheme as KeyScheme] : undefined;
   if (shape?.test(text.slice(cut + 3))) return text as KeyUri;
-  const wants = "aws-kms://arn:..., gcp-kms://projects/.../cryptoKeys/..., or local://name";
+  const wants = "aws-kms://arn:..., gcp-kms://projects/.../cryptoKeys/..., local://name or local-rsa://name";
   throw new SealiftError("JOB_INVALID", `not a key URI: ${JSON.stringify(text)} (expected ${wants})`);
 }
 
@@ -38,9 +42,18 @@ export function keyAccount(uri: KeyUri): string | undefined {
 /** What a data key is bound to when it is wrapped: a map of strings, order without meaning (AWS: encryption context). */
 export type KeyContext = ReadonlyMap<string, string>;
 
+/** How a client without a KMS wraps a data key: by a key of its own, which the wrapped key does not name. */
+export interface RawWrap {
+  readonly algorithm: "AES" | "AESWrap" | "AES/GCM" | "RSA" | "RSA-OAEP-SHA1" | "RSA-OAEP-SHA256";
+  /** What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key; the others bind nothing, and none binds a context. */
+  readonly bound: string;
+}
+
 export interface WrappedKey {
   /** Which KMS can open it. */
   readonly scheme: KeyScheme;
+  /** Present where no KMS wrapped it; then `uri` is not known. */
+  readonly raw?: RawWrap | undefined;
   /** The key that opens it, where the envelope names it; AWS blobs name their key inside. */
   readonly uri?: KeyUri | undefined;
   readonly bytes: Uint8Array;

@@ -8,11 +8,11 @@ export interface Seal {
   readonly format: string;
   /** Content algorithm as stored: `AES/GCM/NoPadding`, `AES/CBC/PKCS5Padding`, `115`; `none` for plain. */
   readonly content: string;
-  /** Wrap algorithm as stored: `kms+context`, `kms`, `gcp-kms+context`, `local-kms+context`; `none` for plain. */
+  /** Wrap algorithm as stored: `kms+context`, `kms`, `gcp-kms+context`, `local-kms+context`, or a bare key's; `none` for plain. */
   readonly wrap: string;
   /** Absent in a seal that is fresh or retargeted and not wrapped yet, and in plain. */
   readonly wrapped?: WrappedKey | undefined;
-  /** What the data key is bound to: given to the KMS as it stands. */
+  /** What the data key is bound to: given to the KMS as it stands. Under a bare key its description, bound to nothing. */
   readonly context: KeyContext;
   /** Parameters of the body, which no rewrap ever changes: IV, tag length, message id, commitment, stated length. As stored. */
   readonly fixed: ReadonlyMap<string, string>;
@@ -36,14 +36,17 @@ export interface FreshSeal {
 }
 
 export interface Envelope {
-  readonly id: string; // s3ec-v2, s3ec-v3, plain
+  readonly id: string; // s3ec-v1, s3ec-v2, s3ec-v3, plain
   /** at-end: plaintext flows before it is proven, so it may only flow into a put that can still be withdrawn. */
   readonly verifies: "by-segment" | "at-end" | "never";
   /** How much of the object's start `read` needs. */
   readonly prefixBytesMax: number;
   /** undefined: not this format. Throws SEAL_MALFORMED: this format, but broken; SEAL_UNSUPPORTED: whole, but not carried. Never guesses. */
   read(head: ObjectHead, prefix: Uint8Array): Seal | undefined;
-  /** The same seal as it must stand under another key: new wrap name and context, not wrapped yet. Throws SEAL_UNSUPPORTED. */
+  /**
+   * The same seal as it must stand under another key: new wrap name and context, not wrapped yet. Its format is a later one where
+   * this one cannot name the wrap; that format writes it. Throws SEAL_UNSUPPORTED.
+   */
   retarget(seal: Seal, to: KeyUri): Seal;
   /** Throws SEAL_FORGED where the key is not the one the body was sealed under, as far as the format can tell (V3 commitment). */
   check(seal: Seal, key: DataKey): void;

@@ -50,7 +50,7 @@ export class Limiters {
 /** Whose ration a key draws on; undefined where its name does not say (an alias or bare id of AWS), or nobody rations (local keys). */
 export function resourceOf(key: KeyUri): string | undefined {
   const scheme = keyScheme(key);
-  if (scheme === "local") return undefined;
+  if (scheme.startsWith("local")) return undefined;
   const [, first, second] = (scheme === "aws-kms" ? AWS_ARN : GCP_NAME).exec(keyName(key)) ?? [];
   if (first === undefined || second === undefined) return undefined;
   return scheme === "aws-kms" ? `${scheme}/${second}/${first}` : `${scheme}/${first}/${second}`;
@@ -74,7 +74,7 @@ export interface LimitOptions {
 }
 
 export const limitKms = (kms: Kms, options: LimitOptions): Kms =>
-  kms.scheme === "local" ? kms : new Limited(kms, options).driver();
+  kms.scheme.startsWith("local") ? kms : new Limited(kms, options).driver();
 
 class Limited {
   readonly #kms: Kms;

@@ -10,34 +10,46 @@
  *
  *   additional data = bytes 0..9, then the key context as canonical JSON (RFC 8785)
  *
- * The fingerprint is public: it says which key opens the rest when the envelope does not.
+ * The fingerprint is public: it says which key opens the rest when the envelope does not. The same files open what clients
+ * wrapped under a bare AES key (local/aes.ts).
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { type FileHandle, lstat, open, readdir } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
-import { SealiftError } from "../core/error.ts";
-import { contextBytes, DataKey, type KeyContext, type KeyUri, keyUri, type WrappedKey } from "../core/key.ts";
+import {
+  contextBytes,
+  DataKey,
+  type KeyContext,
+  type KeyUri,
+  keyUri,
+  type RawWrap,
+  type WrappedKey,
+} from "../core/key.ts";
 import { cannotOpen, checkDataKeySize, isPlausible, nameOf } from "./answer.ts";
 import type { Kms, Unwrapped } from "./kms.ts";
+import { openAesWrap } from "./local/aes.ts";
+import { checkDirectory, keyFileError, namesIn, readPrivate, reason } from "./local/keyfile.ts";
+import { onlyOne } from "./local/raw.ts";
 
 export interface LocalKmsOptions {
   readonly directory: string;
+  /** What clients wrapped without a KMS names no key: it is tried under these; absent: under every key of the directory. */
+  readonly raw?: readonly KeyUri[] | undefined;
 }
 
 const VERSION = 1;
 const HEADER_BYTES = 9;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+/** Of what wraps here, and of what is created. */
 const KEY_BYTES = 32;
+/** Clients have also wrapped under shorter AES keys: such a file opens what they wrapped, and nothing else. */
+const RAW_KEY_SIZES = [16, 24, KEY_BYTES];
 /** 44 characters of base64 and an end of line. */
 const FILE_BYTES_MAX = 64;
-/** More key files than this in one directory are not searched for a fingerprint. */
-const FILES_MAX = 1000;
 const SUFFIX = ".key";
-const KEY_FILE_NAME = /^[\w.-]{1,64}\.key$/;
 
-export const openLocalKms = (options: LocalKmsOptions): Kms => new LocalKms(options.directory);
+export const openLocalKms = (options: LocalKmsOptions): Kms => new LocalKms(options);
 
 /** Creates `<directory>/<name>.key` with a random key; KEY_FILE where it exists already. */
 export async function createLocalKey(directory: string, name: string): Promise<KeyUri> {
@@ -70,16 +82,18 @@ interface LoadedKey {
 class LocalKms implements Kms {
   readonly scheme = "local";
   readonly #directory: string;
+  readonly #raw: readonly KeyUri[] | undefined;
   readonly #keys = new Map<string, Promise<LoadedKey>>();
 
-  constructor(directory: string) {
+  constructor({ directory, raw }: LocalKmsOptions) {
     this.#directory = directory;
+    this.#raw = raw;
   }
 
   async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
     signal.throwIfAborted();
     checkDataKeySize(dataKey.sizeBytes);
-    const { key: wrapping, header } = await this.#load(nameOf(key, this.scheme));
+    const { key: wrapping, header } = await this.#wrapping(nameOf(key, this.scheme));
     signal.throwIfAborted();
     // Random 96-bit nonces are safe for 2^32 keys under one file (SP 800-38D 8.3).
     const iv = randomBytes(IV_BYTES);
@@ -92,6 +106,7 @@ class LocalKms implements Kms {
   async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
     if (wrapped.scheme !== this.scheme) return undefined;
     signal.throwIfAborted();
+    if (wrapped.raw) return this.#unwrapRaw(wrapped.raw, wrapped.bytes, signal);
     const loaded = await this.#find(wrapped);
     signal.throwIfAborted();
     const bytes = Buffer.from(wrapped.bytes.buffer, wrapped.bytes.byteOffset, wrapped.bytes.byteLength);
@@ -100,9 +115,10 @@ class LocalKms implements Kms {
     return { dataKey: decrypt(loaded, bytes, context), by: loaded.uri };
   }
 
-  async check(key: KeyUri, _use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
+  async check(key: KeyUri, use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    await this.#load(nameOf(key, this.scheme));
+    const name = nameOf(key, this.scheme);
+    await (use === "wrap" ? this.#wrapping(name) : this.#load(name));
   }
 
   async close(): Promise<void> {
@@ -111,15 +127,27 @@ class LocalKms implements Kms {
     for (const load of await Promise.allSettled(loading)) if (load.status === "fulfilled") load.value.key.wipe();
   }
 
+  async #unwrapRaw(raw: RawWrap, bytes: Uint8Array, signal: AbortSignal): Promise<Unwrapped> {
+    const names = this.#raw?.map((uri) => nameOf(uri, this.scheme)) ?? (await namesIn(this.#directory, SUFFIX));
+    const keys = await Promise.all(names.map((name) => this.#load(name)));
+    signal.throwIfAborted();
+    return onlyOne(this.scheme, keys, ({ key }) => openAesWrap(key.reveal(), raw, bytes));
+  }
+
   async #find(wrapped: WrappedKey): Promise<LoadedKey | undefined> {
-    if (wrapped.uri !== undefined) return this.#load(nameOf(wrapped.uri, this.scheme));
-    await checkDirectory(this.#directory);
-    const files = (await readdir(this.#directory)).filter((file) => KEY_FILE_NAME.test(file)).sort();
-    for (const file of files.slice(0, FILES_MAX)) {
-      const loaded = await this.#load(file.slice(0, -SUFFIX.length));
-      if (loaded.header.equals(wrapped.bytes.subarray(0, HEADER_BYTES))) return loaded;
+    if (wrapped.uri !== undefined) return this.#wrapping(nameOf(wrapped.uri, this.scheme));
+    for (const name of await namesIn(this.#directory, SUFFIX)) {
+      const loaded = await this.#load(name);
+      if (loaded.key.sizeBytes === KEY_BYTES && loaded.header.equals(wrapped.bytes.subarray(0, HEADER_BYTES)))
+        return loaded;
     }
     return undefined;
+  }
+
+  async #wrapping(name: string): Promise<LoadedKey> {
+    const loaded = await this.#load(name);
+    if (loaded.key.sizeBytes === KEY_BYTES) return loaded;
+    throw keyFileError(join(this.#directory, name + SUFFIX), `holds ${loaded.key.sizeBytes} bytes: wrapping takes 32`);
   }
 
   /** Read once and kept until `close`: a worker that looked at the file for every object would spend its time there. */
@@ -156,33 +184,17 @@ function decrypt(loaded: LoadedKey, bytes: Buffer, context: KeyContext): DataKey
 
 async function readKey(directory: string, name: string): Promise<LoadedKey> {
   const uri = keyUri(`local://${name}`);
-  await checkDirectory(directory);
   const path = join(directory, name + SUFFIX);
-  const text = Buffer.alloc(FILE_BYTES_MAX + 1);
-  let file: FileHandle | undefined;
-  try {
-    // The open file is judged, not the path, so that nothing can be put in its place in between; a link is not followed.
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const stat = await file.stat();
-    if (!stat.isFile()) throw keyFileError(path, "is not a regular file");
-    checkPrivate(path, stat);
-    const { bytesRead } = await file.read(text, 0, text.length, 0);
-    // The string of it that base64 needs cannot be wiped; the buffers are.
-    return decode(uri, path, text.toString("latin1", 0, bytesRead));
-  } catch (error) {
-    throw error instanceof SealiftError ? error : keyFileError(path, reason(error));
-  } finally {
-    text.fill(0);
-    await file?.close();
-  }
+  // The string of it that base64 needs cannot be wiped; the buffers are.
+  return readPrivate(directory, path, FILE_BYTES_MAX, (bytes) => decode(uri, path, bytes.toString("latin1")));
 }
 
 function decode(uri: KeyUri, path: string, text: string): LoadedKey {
   const bytes = Buffer.from(text.trimEnd(), "base64");
   try {
     // Written again and compared: Buffer reads over whatever is not base64.
-    if (bytes.length !== KEY_BYTES || bytes.toString("base64") !== text.replace(/\r?\n$/, "")) {
-      throw keyFileError(path, "is not one line of base64 of 32 bytes");
+    if (!RAW_KEY_SIZES.includes(bytes.length) || bytes.toString("base64") !== text.replace(/\r?\n$/, "")) {
+      throw keyFileError(path, "is not one line of base64 of 32 bytes (16 or 24 only open what clients wrapped)");
     }
     const digest = createHash("sha256").update("sealift local key\n").update(bytes).digest();
     const header = Buffer.concat([Buffer.from([VERSION]), digest.subarray(0, HEADER_BYTES - 1)]);
@@ -191,26 +203,3 @@ function decode(uri: KeyUri, path: string, text: string): LoadedKey {
     bytes.fill(0);
   }
 }
-
-async function checkDirectory(directory: string): Promise<void> {
-  const stat = await lstat(directory).catch((error: unknown) => {
-    throw keyFileError(directory, reason(error));
-  });
-  if (!stat.isDirectory()) throw keyFileError(directory, "is not a directory");
-  checkPrivate(directory, stat);
-}
-
-function checkPrivate(path: string, stat: { readonly mode: number; readonly uid: number }): void {
-  if ((stat.mode & 0o077) !== 0) {
-    throw keyFileError(path, `is open to group or others (mode ${(stat.mode & 0o777).toString(8)})`);
-  }
-  if (process.getuid && stat.uid !== process.getuid()) throw keyFileError(path, "belongs to another user");
-}
-
-/** ENOENT and its kind, without Node's sentence: that one repeats the path. */
-function reason(error: unknown): string {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === "ENOENT" ? "is missing" : `cannot be used (${code ?? "unknown error"})`;
-}
-
-const keyFileError = (path: string, what: string) => new SealiftError("KEY_FILE", `${path} ${what}`);

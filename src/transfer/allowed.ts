@@ -22,7 +22,9 @@ export function checkContext(context: KeyContext, { requireContext }: Rules): vo
 }
 
 /** Throws KEY_CONTEXT or KMS_KEY_NOT_ALLOWED, as far as it can be known without asking a KMS. */
-export function checkMayOpen({ context, wrapped }: Seal, rules: Rules): void {
+export function checkMayOpen(seal: Seal, rules: Rules): void {
+  const { context, wrapped } = seal;
+  if (wrapped?.raw) checkRawMayOpen(seal, rules);
   checkContext(context, rules);
   if (!wrapped) return;
   const { uri, scheme } = wrapped;
@@ -34,6 +36,16 @@ export function checkMayOpen({ context, wrapped }: Seal, rules: Rules): void {
   }
   // AWS names one key in several ways (alias, multi-Region replicas): there only the KMS's own answer counts.
   if (uri !== undefined && scheme !== "aws-kms") checkAllowed(uri, rules);
+}
+
+/** What a client wrapped without a KMS names no key and binds no context: it is tried under the keys that the job names, or not. */
+function checkRawMayOpen({ wrap, wrapped }: Seal, { allow, requireContext }: Rules): void {
+  const what = `its data key is wrapped by a bare key (${wrap})`;
+  if (requireContext.size > 0) {
+    throw new SealiftError("KEY_CONTEXT", `${what}, which binds no context: nothing proves the required pairs`);
+  }
+  if (allow.some((uri) => keyScheme(uri) === wrapped?.scheme)) return;
+  throw notAllowed(`${what}, and keys.allow names no ${wrapped?.scheme}:// key to try`);
 }
 
 /** `by`: as the KMS says. Throws KMS_KEY_NOT_ALLOWED. */

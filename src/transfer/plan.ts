@@ -15,6 +15,8 @@ interface Rewrap extends Recognised {
   readonly action: "rewrap";
   /** The seal as it is to stand, its data key not wrapped yet. */
   readonly retargeted: Seal;
+  /** The format of that seal: not always the one it was read in. */
+  readonly writeWith: Envelope;
 }
 
 interface Reseal extends Recognised {
@@ -57,23 +59,28 @@ function decide({ envelope, seal }: Recognised, shores: Shores, rules: Rules): M
     return { action: "carry", envelope, seal };
   }
   checkMayOpen(seal, rules);
-  return { action: "rewrap", envelope, seal, retargeted: envelope.retarget(seal, rules.wrapWith) };
+  const retargeted = envelope.retarget(seal, rules.wrapWith);
+  return { action: "rewrap", envelope, seal, retargeted, writeWith: called(retargeted.format, shores) };
 }
 
-function decidePlain(plain: Recognised, { destination, envelopes }: Shores, rules: Rules): Move {
+function called(format: string, { envelopes }: Shores): Envelope {
+  const envelope = envelopes.find(({ id }) => id === format);
+  if (envelope) return envelope;
+  throw new SealiftError("INTERNAL", `no envelope is called ${format}`);
+}
+
+function decidePlain(plain: Recognised, shores: Shores, rules: Rules): Move {
   switch (rules.fallback) {
     case "copy":
       return { action: "carry", ...plain };
     case "server":
-      if (destination.traits.serverKeys) return { action: "carry", ...plain, serverKeyName: rules.serverKeyName };
+      if (shores.destination.traits.serverKeys)
+        return { action: "carry", ...plain, serverKeyName: rules.serverKeyName };
       throw new SealiftError("REFUSED_FALLBACK", "fallback: server, but the destination has no provider-side keys");
     case "refuse":
       throw new SealiftError("REFUSED_FALLBACK", "it has no client-side envelope");
-    case "seal": {
-      const sealWith = envelopes.find(({ id }) => id === rules.sealWith);
-      if (sealWith) return { action: "reseal", ...plain, sealWith };
-      throw new SealiftError("INTERNAL", `no envelope is called ${rules.sealWith}`);
-    }
+    case "seal":
+      return { action: "reseal", ...plain, sealWith: called(rules.sealWith, shores) };
   }
 }
 
@@ -107,6 +114,12 @@ function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKe
   }
 }
 
+/** The format in which the object will stand. */
+export function writerOf(move: Move): Envelope {
+  if (move.action === "carry") return move.envelope;
+  return move.action === "reseal" ? move.sealWith : move.writeWith;
+}
+
 /** What will stand beside the object, sealed as `seal` says; without one, its envelope stays as it is. */
 export function attributesOf(
   move: Move,
@@ -114,7 +127,7 @@ export function attributesOf(
   { shores, rules }: { readonly shores: Shores; readonly rules: Rules },
   seal: Seal | undefined,
 ): Attributes {
-  const envelope = move.action === "reseal" ? move.sealWith : move.envelope;
+  const envelope = writerOf(move);
   const written = seal && envelope.write(seal);
   if (written && written.prefix.length > 0) {
     throw new SealiftError("SEAL_UNSUPPORTED", `${envelope.id} keeps its envelope in the body, which is not rewritten`);

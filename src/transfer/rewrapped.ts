@@ -106,6 +106,7 @@ export function questionOf({ envelope, seal }: Recognised, retargeted: Seal, rul
   if (!wrapped) return undefined;
   const hash = createHash("sha256");
   put(hash, wrapped.bytes, wrapped.scheme, wrapped.uri ?? "", contextBytes(seal.context));
+  put(hash, wrapped.raw?.algorithm ?? "", wrapped.raw?.bound ?? "");
   put(hash, rules.wrapWith, contextBytes(retargeted.context));
   put(hash, seal.format, seal.content, seal.wrap, retargeted.format, retargeted.content, retargeted.wrap);
   put(hash, contextBytes(envelope.checksKeyAlone ? new Map() : seal.fixed));

@@ -10,7 +10,7 @@ import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
 import { isProven, type Pair, sameContent } from "./content.ts";
 import { openDestinationKey, openSourceKey } from "./keys.ts";
-import { attributesOf, type Move } from "./plan.ts";
+import { attributesOf, type Move, writerOf } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
 import { stampDiffers, stampedKey } from "./stamp.ts";
@@ -57,7 +57,7 @@ async function recogniseStanding(standing: ObjectHead, { shores, signal }: Cross
 }
 
 function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: ObjectHead): string | undefined {
-  const wanted = move.action === "reseal" ? move.sealWith : move.envelope;
+  const wanted = writerOf(move);
   if (found.envelope.id !== wanted.id) return `it is ${found.envelope.id} where ${wanted.id} was expected`;
   const { wrapped } = found.seal;
   if (!wrapped) return undefined;
@@ -70,8 +70,8 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
 }
 
 /** AWS envelopes mostly do not name their key: there the stamp has to. */
-function isUnder(key: KeyUri, { scheme, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
-  if (scheme !== keyScheme(key)) return false;
+function isUnder(key: KeyUri, { scheme, raw, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
+  if (scheme !== keyScheme(key) || raw !== undefined) return false;
   return uri === undefined ? stampedKey(attributes.metadata, key) : uri === key;
 }
 

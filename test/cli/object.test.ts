@@ -1,5 +1,6 @@
 /** inspect, cat and init on a directory with local keys: the whole program but the clouds. */
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -121,6 +122,34 @@ describe("cat", () => {
   test("prints plain objects as they are, without any key", async () => {
     expect(await object("cat", "plain.txt")).toMatchObject({ code: 0, stdout: "plain\n" });
     expect(await object("cat", "empty")).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test.each([
+    "ruby-v1-aes256-cbc-100B",
+    "ruby-v1-rsa2048-pkcs1-40B",
+    "ruby-v2-aesgcmwrap-gcm-100B",
+    "ruby-v2-rsa-oaep-sha1-40B",
+  ])("opens what the official Ruby client sealed under a bare key: %s", async (name) => {
+    const vectors = (file: string) =>
+      JSON.parse(readFileSync(new URL(`../vectors/s3ec/${file}.json`, import.meta.url), "utf8"));
+    const { rsa_private_key_pem: rsa } = vectors("11-jce-key-wraps");
+    const all: {
+      name: string;
+      metadata: object;
+      body_hex: string;
+      plaintext_hex: string;
+      wrapping_key: { base64?: string };
+    }[] = vectors("10-official-ruby-writer-output").cases;
+    const vector = all.find((one) => one.name === name);
+    if (!vector) throw new Error("no such vector");
+    await put(name, Buffer.from(vector.body_hex, "hex"), new Map(Object.entries(vector.metadata)));
+    const file = vector.wrapping_key.base64 === undefined ? "app.pem" : "app.key";
+    await writeFile(join(place("keys"), file), vector.wrapping_key.base64 ?? rsa, { mode: 0o600 });
+    const { code, stdoutBytes, stderr } = await cat(name);
+    expect([code, stderr, stdoutBytes.toString("hex")]).toEqual([0, "", vector.plaintext_hex]);
+    expect((await object("inspect", name)).stdout).toMatch(/^key +local(-rsa)?:.*a bare key/m);
+    await rm(join(place("keys"), file));
+    expect(await cat(name)).toMatchObject({ code: 6, stdout: "" });
   });
 
   // Below and above what is held in memory: one read, and two.

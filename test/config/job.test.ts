@@ -95,6 +95,8 @@ describe("job file", () => {
     ["keys.wrapWith", "local://k", /keys.localDirectory: is needed/],
     ["keys.account", "1111 2222", /keys.account: must be an AWS account id/],
     ["keys.account", "my-project", /keys.account: for keys of an s3:\/\/ source/],
+    ["keys.wrapWith", "local-rsa://k", /keys.wrapWith: local-rsa:.* only open/],
+    ["keys.allow", ["local-rsa://k"], /keys.localDirectory: is needed/],
     ["keys.allow", ["aws-kms://a b"], /keys.allow\[0\]/],
     ["keys.allow", [`aws-kms://${ARN}`, "aws-kms://arn:aws:kms"], /keys.allow\[1\]: not a key URI/],
     ["keys.allow", ["aws-kms://alias/old"], /keys.allow\[0\]: name the key by its ARN/],

@@ -1,9 +1,10 @@
 import { createCipheriv } from "node:crypto";
 import { DataKey } from "../../src/core/key.ts";
-import type { KeyUri } from "../../src/core/key.ts";
+import type { KeyUri, RawWrap } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { envelopeSuite } from "./envelope.suite.ts";
@@ -39,6 +40,46 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
   });
 }
 
+const DESCRIPTION = new Map([["keyId", "tenant-1"]]);
+
+/** As a client without a KMS wrote it, read back from its metadata. */
+function bareBy(envelope: Envelope, wrap: string, raw: RawWrap, sizeBytes: number): EnvelopeSubject["sample"] {
+  const { seal, dataKey } = envelope.fresh(new Map(), AWS_KEY);
+  const scheme = raw.algorithm.startsWith("RSA") ? "local-rsa" : "local";
+  const bare = {
+    ...seal,
+    wrap,
+    context: DESCRIPTION,
+    wrapped: { scheme, raw, bytes: Buffer.alloc(sizeBytes, 5) },
+  } as const;
+  const again = envelope.read(headOf(envelope.write(bare).metadata, 64), new Uint8Array());
+  if (again === undefined) throw new Error("not recognised");
+  return () => ({ seal: again, key: dataKey });
+}
+
+for (const [wrap, algorithm, sizeBytes] of [
+  ["AESWrap", "AESWrap", 40],
+  ["AES/GCM", "AES/GCM", 60],
+  ["RSA-OAEP-SHA1", "RSA-OAEP-SHA1", 256],
+  ["RSA/ECB/OAEPWithSHA-256AndMGF1Padding", "RSA-OAEP-SHA256", 256],
+] as const) {
+  envelopeSuite(`s3ec-v2, GCM, ${wrap}`, {
+    envelope: s3ecV2,
+    sample: bareBy(s3ecV2, wrap, { algorithm, bound: "AES/GCM/NoPadding" }, sizeBytes),
+    strangers: [unsealed, written(s3ecV3)],
+  });
+}
+for (const [wrap, algorithm, sizeBytes] of [
+  ["02", "AES/GCM", 60],
+  ["22", "RSA-OAEP-SHA1", 256],
+] as const) {
+  envelopeSuite(`s3ec-v3, ${wrap}`, {
+    envelope: s3ecV3,
+    sample: bareBy(s3ecV3, wrap, { algorithm, bound: "115" }, sizeBytes),
+    strangers: [unsealed, written(s3ecV2)],
+  });
+}
+
 /** Fixed key and IV, so that what happens to a changed body is always the same. */
 function cbcSample(): { seal: Seal; key: DataKey } {
   const metadata = {
@@ -53,20 +94,52 @@ function cbcSample(): { seal: Seal; key: DataKey } {
   return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
 }
 
+function cbcSealed(plaintext: Uint8Array): Buffer {
+  const cipher = createCipheriv("aes-256-cbc", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
+  return Buffer.concat([cipher.update(plaintext), cipher.final()]);
+}
+
 envelopeSuite(
   "s3ec-v2, CBC",
   {
     envelope: s3ecV2,
     sample: cbcSample,
-    sealed: (plaintext) => {
-      const cipher = createCipheriv("aes-256-cbc", Buffer.alloc(32, 1), Buffer.alloc(16, 2));
-      return Buffer.concat([cipher.update(plaintext), cipher.final()]);
-    },
+    sealed: cbcSealed,
     strangers: [unsealed],
     hidesSize: true,
   },
   { "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen" },
 );
+
+for (const [wrap, sizeBytes] of [
+  ["AES", 48],
+  ["RSA", 256],
+] as const) {
+  envelopeSuite(
+    `s3ec-v1, ${wrap}`,
+    {
+      envelope: s3ecV1,
+      writesAs: s3ecV2,
+      sample: () => {
+        const metadata = {
+          "x-amz-key": Buffer.alloc(sizeBytes, 3).toString("base64"),
+          "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+          "x-amz-matdesc": '{"keyId":"tenant-1"}',
+        };
+        const seal = s3ecV1.read(headOf(metadata, 32), new Uint8Array());
+        if (seal === undefined) throw new Error("not recognised");
+        return { seal, key: new DataKey(Buffer.alloc(32, 1)) };
+      },
+      sealed: cbcSealed,
+      strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+      hidesSize: true,
+    },
+    {
+      "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen",
+      "fresh is new each time, fits its key, and keeps the context": "nothing new is sealed in V1",
+    },
+  );
+}
 
 const openBody = "plain holds no proof of its bytes";
 const noKey = "plain has no key";

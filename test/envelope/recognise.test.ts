@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Code } from "../../src/core/error.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { codeOf, GCP_KEY, headOf } from "./material.ts";
@@ -38,13 +39,38 @@ const ours = (wrap: string, key: string = GCP_KEY, aad = "rfc8785") => ({
   "sealift-aad": aad,
 });
 
-type Answer = Code | "s3ec-v2" | "s3ec-v3" | "plain";
+/** Wrapped keys of the lengths that bare keys make. */
+const BARE_BYTES: Readonly<Record<string, number>> = {
+  AESWrap: 40,
+  "AES/GCM": 60,
+  "RSA-OAEP-SHA1": 256,
+  "RSA/ECB/OAEPWithSHA-256AndMGF1Padding": 512,
+};
+const bare = (wrap: string, sizeBytes = BARE_BYTES[wrap] ?? 0) => ({
+  "x-amz-wrap-alg": wrap,
+  "x-amz-matdesc": '{"keyId":"tenant-1"}',
+  "x-amz-key-v2": Buffer.alloc(sizeBytes, 1).toString("base64"),
+});
+const v1 = (sizeBytes: number, more: Record<string, string | undefined> = {}) => ({
+  "x-amz-key": Buffer.alloc(sizeBytes, 1).toString("base64"),
+  "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+  "x-amz-matdesc": "{}",
+  ...more,
+});
+const bareV3 = (wrap: string, sizeBytes: number, more: Record<string, string | undefined> = {}) => ({
+  "x-amz-w": wrap,
+  "x-amz-3": Buffer.alloc(sizeBytes, 1).toString("base64"),
+  "x-amz-t": undefined,
+  ...more,
+});
+
+type Answer = Code | "s3ec-v1" | "s3ec-v2" | "s3ec-v3" | "plain";
 
 /** Asks all three in both orders: whoever is asked first, the answer is the same and exactly one takes the object. */
 function answer(metadata: Readonly<Record<string, string | undefined>>, sizeBytes = 64, key?: string): Answer {
   const present = Object.entries(metadata).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
   const head = headOf(Object.fromEntries(present), sizeBytes, key);
-  const answers = [s3ecV3, s3ecV2, plain].map((envelope): Answer | undefined => {
+  const answers = [s3ecV3, s3ecV2, s3ecV1, plain].map((envelope): Answer | undefined => {
     try {
       return envelope.read(head, new Uint8Array()) && (envelope.id as Answer);
     } catch (thrown) {
@@ -70,6 +96,12 @@ function table(title: string, rows: readonly Row[]): void {
 }
 
 table("whole envelopes", [
+  ...[32, 48, 128, 256, 1024].map(
+    (sizeBytes) => [`V1, a wrapped key of ${sizeBytes}`, "s3ec-v1", v1(sizeBytes)] as const,
+  ),
+  ["V1 with its length", "s3ec-v1", v1(48, { "x-amz-unencrypted-content-length": "63" })],
+  ["V1 without description", "s3ec-v1", v1(48, { "x-amz-matdesc": undefined })],
+  ["V1 with empty V2 names", "s3ec-v1", v1(48, { "x-amz-key-v2": "", "x-amz-wrap-alg": "", "x-amz-m": "" })],
   ["V2 GCM", "s3ec-v2", GCM_V2],
   ["V2 GCM without tag length (Go)", "s3ec-v2", { ...GCM_V2, "x-amz-tag-len": undefined }],
   ["V2 GCM with its length", "s3ec-v2", { ...GCM_V2, "x-amz-unencrypted-content-length": "48" }],
@@ -80,7 +112,18 @@ table("whole envelopes", [
   ["V2 CBC with its length", "s3ec-v2", { ...CBC_V2, "x-amz-unencrypted-content-length": "63" }],
   ["V2 under Google KMS", "s3ec-v2", { ...GCM_V2, ...ours("gcp-kms+context") }],
   ["V2 under a local key", "s3ec-v2", { ...CBC_V2, ...ours("local-kms+context", "local://k") }],
+  ...Object.keys(BARE_BYTES).map(
+    (wrap) => [`V2 GCM wrapped by ${wrap}`, "s3ec-v2", { ...GCM_V2, ...bare(wrap) }] as const,
+  ),
+  ...["AESWrap", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding"].map(
+    (wrap) => [`V2 CBC wrapped by ${wrap}`, "s3ec-v2", { ...CBC_V2, ...bare(wrap) }] as const,
+  ),
+  ["V2 wrapped by AES/GCM, no description", "s3ec-v2", { ...GCM_V2, ...bare("AES/GCM"), "x-amz-matdesc": undefined }],
   ["V3", "s3ec-v3", V3],
+  ["V3 under an AES key", "s3ec-v3", { ...V3, ...bareV3("02", 60, { "x-amz-m": '{"a":"b"}' }) }],
+  ["V3 under an AES key, nothing described", "s3ec-v3", { ...V3, ...bareV3("02", 60, { "x-amz-m": "" }) }],
+  ["V3 under an AES key, described in x-amz-t (C++)", "s3ec-v3", { ...V3, ...bareV3("02", 60, { "x-amz-t": "{}" }) }],
+  ["V3 under an RSA key", "s3ec-v3", { ...V3, ...bareV3("22", 256, { "x-amz-m": "{}" }) }],
   ["V3 with empty V2 names (Go)", "s3ec-v3", { ...V3, "x-amz-unencrypted-content-length": "", "x-amz-m": "" }],
   ["nothing", "plain", {}],
   ["other names of AWS", "plain", { "x-amz-storage-class": "STANDARD", "x-amz-meta-note": "x", "x-amz-keys": "y" }],
@@ -100,15 +143,18 @@ table("mixed versions are malformed", [
 ]);
 
 table("known forms that are not carried", [
-  ["V1", "SEAL_UNSUPPORTED", { "x-amz-key": "AAAA", "x-amz-iv": "AAAA", "x-amz-matdesc": "{}" }],
   ["V2 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-unencrypted-content-length": "48" }],
   ["iv and cek-alg alone", "SEAL_UNSUPPORTED", { "x-amz-iv": "AAAA", "x-amz-cek-alg": "AES/GCM/NoPadding" }],
   ["V3 in an instruction file", "SEAL_UNSUPPORTED", { "x-amz-c": "115", "x-amz-d": "AAAA", "x-amz-i": "AAAA" }],
-  ...["AES/GCM", "AESWrap", "RSA-OAEP-SHA1", "RSA/ECB/OAEPWithSHA-256AndMGF1Padding", "KMS", "12"].map(
+  ...["AES", "RSA", "AES/GCM/NoPadding", "aeswrap", "RSA-OAEP-SHA256", "02", "KMS", "12"].map(
     (wrap) => [`V2 wrapped by ${wrap}`, "SEAL_UNSUPPORTED", { ...GCM_V2, "x-amz-wrap-alg": wrap }] as const,
   ),
-  ...["02", "22", "01", "11", "21", "012", "kms+context"].map(
+  ...["01", "11", "21", "2", "012", "AES/GCM", "kms+context"].map(
     (wrap) => [`V3 wrapped by ${wrap}`, "SEAL_UNSUPPORTED", { ...V3, "x-amz-w": wrap }] as const,
+  ),
+  ...["AES/GCM", "RSA-OAEP-SHA1"].map(
+    (wrap) =>
+      [`V2 CBC wrapped by ${wrap}`, "SEAL_UNSUPPORTED", { ...CBC_V2, ...bare(wrap), "x-amz-tag-len": "0" }] as const,
   ),
   ["V2 content in CTR", "SEAL_UNSUPPORTED", { ...GCM_V2, "x-amz-cek-alg": "AES/CTR/NoPadding" }],
   ["V3 of another suite", "SEAL_UNSUPPORTED", { ...V3, "x-amz-c": "116" }],
@@ -119,6 +165,23 @@ table("known forms that are not carried", [
 ]);
 
 table("broken envelopes", [
+  ...[0, 16, 31, 40, 49, 64, 127, 1025].map(
+    (sizeBytes) =>
+      [
+        `V1, a wrapped key of ${sizeBytes}`,
+        "SEAL_MALFORMED",
+        v1(sizeBytes, sizeBytes === 0 ? { "x-amz-key": "====" } : {}),
+      ] as const,
+  ),
+  ["V1 without iv", "SEAL_MALFORMED", v1(48, { "x-amz-iv": undefined })],
+  ["V1 with the iv of GCM", "SEAL_MALFORMED", v1(48, { "x-amz-iv": GCM_V2["x-amz-iv"] })],
+  ["V1 with a tag length", "SEAL_MALFORMED", v1(48, { "x-amz-tag-len": "128" })],
+  ["V1 with a commitment", "SEAL_MALFORMED", v1(48, { "x-amz-d": V3["x-amz-d"] })],
+  ["V1 with our key", "SEAL_MALFORMED", v1(48, { "sealift-key": "local://k", "sealift-aad": "rfc8785" })],
+  ["V1 with a false length", "SEAL_MALFORMED", v1(48, { "x-amz-unencrypted-content-length": "64" })],
+  ["V1 described in a list", "SEAL_MALFORMED", v1(48, { "x-amz-matdesc": "[]" })],
+  ["V1 bound to GCM", "SEAL_MALFORMED", v1(48, { "x-amz-matdesc": GCM_V2["x-amz-matdesc"] })],
+  ["V1, a body of 63", "SEAL_MALFORMED", v1(48), 63],
   ...["x-amz-iv", "x-amz-wrap-alg", "x-amz-cek-alg"].map(
     (name) => [`V2 without ${name}`, "SEAL_MALFORMED", { ...GCM_V2, [name]: undefined }] as const,
   ),
@@ -138,6 +201,37 @@ table("broken envelopes", [
   ["kms+context that binds nothing", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-matdesc": "{}" }],
   ["V3 bound to a V2 algorithm", "SEAL_MALFORMED", { ...V3, "x-amz-t": GCM_V2["x-amz-matdesc"] }],
   ["V3 materials beside a KMS", "SEAL_MALFORMED", { ...V3, "x-amz-m": "{}" }],
+  ["V3 materials and context", "SEAL_MALFORMED", { ...V3, ...bareV3("02", 60, { "x-amz-m": "{}", "x-amz-t": "{}" }) }],
+  ["V3 context beside an RSA key", "SEAL_MALFORMED", { ...V3, ...bareV3("22", 256, { "x-amz-t": "{}" }) }],
+  [
+    "V3 bound to another algorithm",
+    "SEAL_MALFORMED",
+    { ...V3, ...bareV3("02", 60, { "x-amz-m": GCM_V2["x-amz-matdesc"] }) },
+  ],
+  ["V3, a wrapped key of 44 bytes", "SEAL_MALFORMED", { ...V3, ...bareV3("02", 44) }],
+  [
+    "V2 description that names another algorithm",
+    "SEAL_MALFORMED",
+    { ...GCM_V2, ...bare("AESWrap"), "x-amz-matdesc": '{"aws:x-amz-cek-alg":"115"}' },
+  ],
+  ["our key beside a bare one", "SEAL_MALFORMED", { ...GCM_V2, ...bare("AES/GCM"), "sealift-key": "local://k" }],
+  ...(
+    [
+      ["AESWrap", 39],
+      ["AESWrap", 48],
+      ["AES/GCM", 59],
+      ["AES/GCM", 61],
+      ["RSA-OAEP-SHA1", 127],
+      ["RSA-OAEP-SHA1", 1025],
+    ] as const
+  ).map(
+    ([wrap, sizeBytes]) =>
+      [
+        `${sizeBytes} bytes that ${wrap} does not make`,
+        "SEAL_MALFORMED",
+        { ...GCM_V2, ...bare(wrap, sizeBytes) },
+      ] as const,
+  ),
   ["tag length 96", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-tag-len": "96" }],
   ["tag length 0 on GCM", "SEAL_MALFORMED", { ...GCM_V2, "x-amz-tag-len": "0" }],
   ["tag length 128 on CBC", "SEAL_MALFORMED", { ...CBC_V2, "x-amz-tag-len": "128" }],
@@ -207,6 +301,8 @@ describe("edges of recognition", () => {
       "115",
       "128",
       "kms",
+      "02",
+      "AESWrap",
       "{}",
       ...Object.values({ ...GCM_V2, ...CBC_V2, ...V3 }),
     );
@@ -216,9 +312,9 @@ describe("edges of recognition", () => {
         fc.dictionary(names, values, { maxKeys: 9 }),
         fc.integer({ min: 0, max: 80 }),
         (changes, sizeBytes) => {
-          for (const base of [{}, GCM_V2, CBC_V2, V3]) {
+          for (const base of [{}, v1(48), GCM_V2, CBC_V2, V3, { ...GCM_V2, ...bare("AES/GCM") }]) {
             expect(answer({ ...base, ...changes }, sizeBytes)).toMatch(
-              /^(SEAL_MALFORMED|SEAL_UNSUPPORTED|s3ec-v[23]|plain)$/,
+              /^(SEAL_MALFORMED|SEAL_UNSUPPORTED|s3ec-v[123]|plain)$/,
             );
           }
         },

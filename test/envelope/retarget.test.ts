@@ -4,6 +4,7 @@ import { withWrapped } from "../../src/envelope/envelope.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { keyName, keyUri } from "../../src/core/key.ts";
 import type { KeyUri } from "../../src/core/key.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { AWS_KEY, codeOf, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
@@ -142,6 +143,110 @@ describe("V3", () => {
   });
 });
 
+describe("from bare keys", () => {
+  const bare = (wrap: string, sizeBytes: number, matdesc: string) => ({
+    ...v2(wrap, matdesc),
+    "x-amz-key-v2": Buffer.alloc(sizeBytes, 1).toString("base64"),
+  });
+  const notes = (envelope: Envelope, metadata: Readonly<Record<string, string>>) =>
+    envelope.retarget(read(envelope, metadata), GCP_KEY).notes.join();
+
+  it("V2 GCM: the description becomes the context, which binds the algorithm as any other does", () => {
+    const seal = read(s3ecV2, bare("AES/GCM", 60, '{"keyId":"tenant-1"}'));
+    expect(seal.wrapped).toMatchObject({ scheme: "local", raw: { algorithm: "AES/GCM", bound: "AES/GCM/NoPadding" } });
+    expect(seal.wrapped?.uri).toBeUndefined();
+    for (const [to, wrap] of [
+      [AWS_KEY, "kms+context"],
+      [GCP_KEY, "gcp-kms+context"],
+      [LOCAL_KEY, "local-kms+context"],
+    ] as const) {
+      expect(written(s3ecV2, seal, to)).toMatchObject({
+        "x-amz-wrap-alg": wrap,
+        "x-amz-matdesc": `{"keyId":"tenant-1",${RESERVED_V2}}`,
+        "x-amz-iv": v2("", "")["x-amz-iv"],
+      });
+    }
+    expect(notes(s3ecV2, bare("AES/GCM", 60, '{"keyId":"tenant-1"}'))).toContain("materials description");
+    expect(notes(s3ecV2, bare("AES/GCM", 60, "{}"))).not.toContain("materials description");
+  });
+  it("V2 CBC: under AWS as kms, which names its key; elsewhere as it is described", () => {
+    const cbc = {
+      ...bare("AESWrap", 40, '{"keyId":"tenant-1"}'),
+      "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+      "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+      "x-amz-tag-len": "0",
+    };
+    const seal = read(s3ecV2, cbc);
+    expect(written(s3ecV2, seal, AWS_KEY)).toMatchObject({
+      "x-amz-wrap-alg": "kms",
+      "x-amz-matdesc": `{"keyId":"tenant-1","kms_cmk_id":"${keyName(AWS_KEY)}"}`,
+      "x-amz-tag-len": "0",
+    });
+    expect(written(s3ecV2, seal, GCP_KEY)).toMatchObject({
+      "x-amz-wrap-alg": "gcp-kms+context",
+      "x-amz-matdesc": '{"keyId":"tenant-1"}',
+    });
+  });
+  it("V1: becomes V2, and what V1 could not say is said", () => {
+    const metadata = {
+      "x-amz-key": Buffer.alloc(48, 1).toString("base64"),
+      "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+      "x-amz-matdesc": '{"queryId":"q","smkId":"7","keySize":"256"}',
+      "x-amz-unencrypted-content-length": "63",
+    };
+    const seal = read(s3ecV1, metadata);
+    expect(Object.fromEntries(s3ecV1.write(seal).metadata)).toEqual(metadata);
+    expect(new Set(seal.owns)).toEqual(new Set(Object.keys(metadata)));
+    for (const [to, wrap, more] of [
+      [AWS_KEY, "kms", { kms_cmk_id: keyName(AWS_KEY) }],
+      [GCP_KEY, "gcp-kms+context", {}],
+      [LOCAL_KEY, "local-kms+context", {}],
+    ] as const) {
+      const moved = under(s3ecV1, seal, to);
+      expect([moved.format, moved.wrap]).toEqual(["s3ec-v2", wrap]);
+      expect(moved.notes.join()).toMatch(/no integrity.*written as V2/);
+      const { "x-amz-key": _, ...body } = metadata;
+      const now = Object.fromEntries(s3ecV2.write(moved).metadata);
+      expect(now).toMatchObject({
+        ...body,
+        "x-amz-wrap-alg": wrap,
+        "x-amz-cek-alg": "AES/CBC/PKCS5Padding",
+        "x-amz-matdesc": JSON.stringify({ queryId: "q", smkId: "7", keySize: "256", ...more }),
+      });
+      expect(now).not.toHaveProperty("x-amz-tag-len");
+      expect(now).not.toHaveProperty("x-amz-key");
+    }
+  });
+  it("V3: m becomes t", () => {
+    const metadata = {
+      "x-amz-3": Buffer.alloc(60, 1).toString("base64"),
+      "x-amz-w": "02",
+      "x-amz-c": "115",
+      "x-amz-m": '{"keyId":"tenant-1"}',
+      "x-amz-d": Buffer.alloc(28, 3).toString("base64"),
+      "x-amz-i": Buffer.alloc(28, 4).toString("base64"),
+    };
+    const seal = read(s3ecV3, metadata);
+    expect(Object.fromEntries(s3ecV3.write(seal).metadata)).toEqual(metadata);
+    const { "x-amz-m": _, ...moved } = { ...metadata, "x-amz-t": '{"keyId":"tenant-1","aws:x-amz-cek-alg":"115"}' };
+    const key = Buffer.from(wrappedFor(AWS_KEY).bytes).toString("base64");
+    expect(written(s3ecV3, seal, AWS_KEY)).toEqual({ ...moved, "x-amz-3": key, "x-amz-w": "12" });
+    // The C++ client's spelling is read, and not written.
+    const cpp = read(s3ecV3, { ...moved, "x-amz-t": metadata["x-amz-m"] });
+    expect(Object.fromEntries(s3ecV3.write(cpp).metadata)).toEqual(metadata);
+  });
+  it("to a bare key: nothing is written under one", async () => {
+    const rsa = keyUri("local-rsa://k");
+    for (const act of [
+      () => s3ecV2.retarget(read(s3ecV2, v2("kms", "{}")), rsa),
+      () => s3ecV2.retarget(read(s3ecV2, bare("AES/GCM", 60, "{}")), rsa),
+      () => s3ecV3.fresh(new Map(), rsa),
+    ]) {
+      expect(await codeOf(act)).toBe("SEAL_UNSUPPORTED");
+    }
+  });
+});
+
 describe("fresh seals", () => {
   it("are wrapped as the destination's KMS asks, and bind their algorithm over whatever the caller gave", () => {
     const given = new Map([["aws:x-amz-cek-alg", "something else"]]);
@@ -168,6 +273,8 @@ describe("defects of a caller are not written", () => {
       () => s3ecV2.write(withWrapped(moved, wrappedFor(LOCAL_KEY))),
       () => s3ecV2.write(withWrapped(seal, wrappedFor(GCP_KEY))),
       () => s3ecV2.write(withWrapped(moved, nameless)),
+      () => s3ecV2.write(withWrapped(moved, { ...wrappedFor(GCP_KEY), raw: { algorithm: "AES/GCM", bound: "" } })),
+      () => s3ecV2.write(withWrapped({ ...seal, wrap: "AES/GCM" }, wrappedFor(LOCAL_KEY))),
       () => s3ecV2.write(withWrapped(moved, { ...nameless, uri: keyUri("local://k") })),
     ]) {
       expect(await codeOf(act)).toBe("INTERNAL");

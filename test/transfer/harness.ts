@@ -10,6 +10,7 @@ import type { KeyContext, KeyUri } from "../../src/core/key.ts";
 import type { Attributes, ByteStream, ListedObject } from "../../src/core/object.ts";
 import { type Envelope, type Seal, withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
+import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import type { Kms } from "../../src/kms/kms.ts";
@@ -64,7 +65,7 @@ export class Harbour {
       destinationPrefix: prefixes.destination ?? "",
       sourceKms: [this.sourceKms],
       destinationKms: [this.destinationKms],
-      envelopes: [s3ecV3, s3ecV2, plain],
+      envelopes: [s3ecV3, s3ecV2, s3ecV1, plain],
       close: async () => {},
     };
   }

@@ -45,6 +45,10 @@ export function contextText(context: KeyContext): string {
 const escaped = (text: string): string =>
   JSON.stringify(text).replace(/[^!-~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
+export const NOTE_DESCRIPTION = "the materials description is the key context now: readers have to pass it";
+
+export const boundTo = (context: KeyContext, content: string): KeyContext => new Map([...context, [RESERVED, content]]);
+
 /** The content algorithm must be the one the data key is bound to; wraps that bind it always must say so. */
 export function demandBound(context: KeyContext, content: string, always: boolean): void {
   const bound = context.get(RESERVED);

@@ -12,7 +12,7 @@
  */
 import { SealiftError } from "../../core/error.ts";
 
-const KEY_V1 = "x-amz-key";
+export const KEY_V1 = "x-amz-key";
 export const KEY_V2 = "x-amz-key-v2";
 export const KEY_V3 = "x-amz-3";
 export const IV = "x-amz-iv";
@@ -63,7 +63,7 @@ export function fieldsOf(metadata: ReadonlyMap<string, string>): Fields {
 }
 
 /** undefined: no sign of this format. Throws where the signs contradict each other or show a form that is not carried. */
-export function generationOf({ values }: Fields): "v2" | "v3" | undefined {
+export function generationOf({ values }: Fields): "v1" | "v2" | "v3" | undefined {
   if (values.size === 0) return undefined;
   const stands = (name: string): boolean => (values.get(name) ?? "") !== "";
   const keys = KEYS.filter(stands);
@@ -83,7 +83,7 @@ export function generationOf({ values }: Fields): "v2" | "v3" | undefined {
   }
   if (keys[0] === KEY_V1) {
     strangers([...V2_ONLY, ...V3_NAMES, ...OURS]);
-    throw unsupported("S3EC format V1 (x-amz-key: wrapped by a raw AES or RSA key) is not carried");
+    return "v1";
   }
   return withoutKey(stands, strangers);
 }

@@ -2,8 +2,8 @@
  * S3EC format V2: the envelope in the object's metadata, the body bare (S3EC specification, data-format/content-metadata.md).
  *
  *   metadata  x-amz-key-v2     base64 of the wrapped data key
- *             x-amz-wrap-alg   kms+context | kms | gcp-kms+context | local-kms+context
- *             x-amz-matdesc    JSON: the key context
+ *             x-amz-wrap-alg   kms+context | kms | gcp-kms+context | local-kms+context | a bare key's, raw.ts
+ *             x-amz-matdesc    JSON: the key context; under a bare key the materials description
  *             x-amz-cek-alg    AES/GCM/NoPadding        | AES/CBC/PKCS5Padding
  *             x-amz-iv         base64 of 12 bytes       | of 16
  *             x-amz-tag-len    128                      | absent or 0
@@ -19,7 +19,7 @@ import { DataKey, keyScheme } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import type { Envelope, FreshSeal, Seal, SealBytes } from "../envelope.ts";
 import { CBC_IV_BYTES, cbcPlainSize, cbcSealedSize, openCbc } from "./cbc.ts";
-import { contextText, demandBound, parseContext, RESERVED } from "./context.ts";
+import { boundTo, contextText, demandBound, NOTE_DESCRIPTION, parseContext, RESERVED } from "./context.ts";
 import { base64OfSize, bytesOf, decimalField, required } from "./fields.ts";
 import { forged } from "./forged.ts";
 import { GCM_IV_BYTES, gcmPlainSize, gcmSealedSize, openGcm, sealGcm } from "./gcm.ts";
@@ -40,10 +40,11 @@ import {
   WRAP_ALG,
 } from "./names.ts";
 import type { Fields } from "./names.ts";
-import { KMS_CONTEXT, KMS_PLAIN, readWrapped, renamedKey, schemeOf, wrapUnder, writtenWrap } from "./wrap.ts";
+import { bindsContent, isRaw, V1_RAW, V2_RAW } from "./raw.ts";
+import { KMS_CONTEXT, KMS_PLAIN, namedKey, readWrapped, openerOf, renamedKey, wrapUnder, writtenWrap } from "./wrap.ts";
 
 const GCM = "AES/GCM/NoPadding";
-const CBC = "AES/CBC/PKCS5Padding";
+export const CBC = "AES/CBC/PKCS5Padding";
 const TAG_BITS = "128";
 /** The PHP and Go clients have written 128- and 192-bit keys. */
 const KEY_SIZES = [16, 24, 32];
@@ -51,7 +52,7 @@ const FRESH_KEY_BYTES = 32;
 
 const NOTE_CBC = "AES-CBC body: no integrity, open to padding oracles until it is resealed";
 const NOTE_UNCOMMITTED = "format V2: no key commitment; readers that demand it refuse the object";
-const NOTE_UNBOUND = "wrap kms: the content algorithm is not bound to the data key";
+const NOTE_UNBOUND = "the content algorithm is not bound to the data key";
 const NOTE_MD5 = `${PLAIN_MD5} dropped: it tells the plaintext (CVE-2022-2582)`;
 const NOTE_TAG_LEN = `${TAG_LEN} was missing and is written as ${TAG_BITS}`;
 const NOTE_KEY_ID = "kms_cmk_id in the key context now names the destination key";
@@ -59,17 +60,31 @@ const NOTE_KEY_ID = "kms_cmk_id in the key context now names the destination key
 function parse(fields: Fields, sizeBytes: number): Seal {
   const { values, owns } = fields;
   const wrap = required(values, WRAP_ALG);
-  const scheme = schemeOf(wrap, [KMS_CONTEXT, KMS_PLAIN], WRAP_ALG);
+  const opener = openerOf(wrap, V2_RAW, [KMS_CONTEXT, KMS_PLAIN], WRAP_ALG);
   const content = required(values, CEK_ALG);
   if (content !== GCM && content !== CBC) {
     throw unsupported(`content encrypted as ${JSON.stringify(content.slice(0, 64))} (${CEK_ALG}) is not carried`);
   }
-  const fixed = fixedOf(values, content);
-  checkSize(content, sizeBytes, decimalField(values, PLAIN_LENGTH));
+  // Java binds the name of AES-GCM even there, so that a body relabelled from GCM to CBC (CVE-2020-8912) would look the same.
+  if (content === CBC && typeof opener === "object" && bindsContent(opener.algorithm)) {
+    throw unsupported(`an AES-CBC body with its key wrapped as ${wrap}: clients disagree on what binds the two`);
+  }
+  const fixed = bodyOf(values, content, sizeBytes);
   const context = parseContext(values.get(MATDESC), MATDESC);
   demandBound(context, content, wrap === KMS_CONTEXT);
-  const wrapped = readWrapped(values, KEY_V2, { name: wrap, scheme, context });
+  const wrapped = readWrapped(values, KEY_V2, { name: wrap, opener, content, context });
   return { format: s3ecV2.id, content, wrap, wrapped, context, fixed, owns, notes: notesOf(values, content, wrap) };
+}
+
+/** The parameters of a body, after a look at whether any plaintext has its size. */
+export function bodyOf(
+  values: ReadonlyMap<string, string>,
+  content: string,
+  sizeBytes: number,
+): ReadonlyMap<string, string> {
+  const fixed = fixedOf(values, content);
+  checkSize(content, sizeBytes, decimalField(values, PLAIN_LENGTH));
+  return fixed;
 }
 
 function fixedOf(values: ReadonlyMap<string, string>, content: string): ReadonlyMap<string, string> {
@@ -93,9 +108,10 @@ function checkSize(content: string, sizeBytes: number, statedBytes: number | und
     throw malformed(`${PLAIN_LENGTH} ${statedBytes} does not fit a body of ${sizeBytes} bytes`);
 }
 
-function notesOf(values: ReadonlyMap<string, string>, content: string, wrap: string): string[] {
+export function notesOf(values: ReadonlyMap<string, string>, content: string, wrap: string): string[] {
   const notes = [content === GCM ? NOTE_UNCOMMITTED : NOTE_CBC];
-  if (wrap === KMS_PLAIN) notes.push(NOTE_UNBOUND);
+  const algorithm = V1_RAW.get(wrap) ?? V2_RAW.get(wrap);
+  if (wrap === KMS_PLAIN || (algorithm && !bindsContent(algorithm))) notes.push(`wrap ${wrap}: ${NOTE_UNBOUND}`);
   if (content === GCM && !values.has(TAG_LEN)) notes.push(NOTE_TAG_LEN);
   if (values.has(PLAIN_MD5)) notes.push(NOTE_MD5);
   return notes;
@@ -103,12 +119,22 @@ function notesOf(values: ReadonlyMap<string, string>, content: string, wrap: str
 
 /** `kms` stays `kms`, also on its way back from another cloud: only `kms+context` puts the reserved pair into the context. */
 function retarget(seal: Seal, to: KeyUri): Seal {
+  if (isRaw(seal.wrap)) return underKms(seal, to);
   const wrapped = undefined;
   if (keyScheme(to) !== "aws-kms") return { ...seal, wrap: wrapUnder(to, KMS_CONTEXT), wrapped };
   if (seal.wrap !== KMS_PLAIN && seal.context.has(RESERVED)) return { ...seal, wrap: KMS_CONTEXT, wrapped };
   const context = renamedKey(seal.context, to);
   const renamed = contextText(context) !== contextText(seal.context);
   return { ...seal, wrap: KMS_PLAIN, context, wrapped, notes: renamed ? [...seal.notes, NOTE_KEY_ID] : seal.notes };
+}
+
+/** From a bare key to a KMS. Official readers open AES-CBC under AWS KMS as `kms` only. */
+function underKms(seal: Seal, to: KeyUri): Seal {
+  const isGcm = seal.content === GCM;
+  const toAws = keyScheme(to) === "aws-kms";
+  const context = isGcm ? boundTo(seal.context, GCM) : toAws ? namedKey(seal.context, to) : seal.context;
+  const notes = seal.context.size > 0 ? [...seal.notes, NOTE_DESCRIPTION] : seal.notes;
+  return { ...seal, wrap: wrapUnder(to, isGcm ? KMS_CONTEXT : KMS_PLAIN), context, wrapped: undefined, notes };
 }
 
 function write(seal: Seal): SealBytes {
@@ -138,7 +164,7 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
     [TAG_LEN, TAG_BITS],
   ]);
   const wrap = wrapUnder(to, KMS_CONTEXT);
-  const bound = new Map([...context, [RESERVED, GCM]]);
+  const bound = boundTo(context, GCM);
   return { seal: { format: s3ecV2.id, content: GCM, wrap, context: bound, fixed, owns: [], notes: [] }, dataKey };
 }
 

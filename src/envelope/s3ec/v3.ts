@@ -3,8 +3,9 @@
  * data-format/content-metadata.md, key-derivation.md, key-commitment.md).
  *
  *   metadata  x-amz-3   base64 of the wrapped data key
- *             x-amz-w   12 (kms+context) | gcp-kms+context | local-kms+context
+ *             x-amz-w   12 (kms+context) | gcp-kms+context | local-kms+context | 02, 22 (a bare key's, raw.ts)
  *             x-amz-t   JSON: the key context, with aws:x-amz-cek-alg = 115
+ *             x-amz-m   JSON: under a bare key the materials description, instead
  *             x-amz-c   115, the suite 0x0073
  *             x-amz-d   base64 of the 28-byte key commitment
  *             x-amz-i   base64 of the 28-byte message id
@@ -19,7 +20,7 @@ import { DataKey } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import type { Envelope, FreshSeal, Seal, SealBytes } from "../envelope.ts";
 import { bodyKeyOf, COMMITMENT_BYTES, commitmentOf, MESSAGE_ID_BYTES, SUITE } from "./commitment.ts";
-import { contextText, demandBound, parseContext, RESERVED } from "./context.ts";
+import { boundTo, contextText, demandBound, NOTE_DESCRIPTION, parseContext } from "./context.ts";
 import { base64OfSize, bytesOf, required } from "./fields.ts";
 import { forged } from "./forged.ts";
 import { GCM_IV_BYTES, gcmPlainSize, gcmSealedSize, openGcm, sealGcm } from "./gcm.ts";
@@ -39,47 +40,63 @@ import {
   V3_WRAP,
 } from "./names.ts";
 import type { Fields } from "./names.ts";
-import { readWrapped, schemeOf, V3_KMS_CONTEXT, wrapUnder, writtenWrap } from "./wrap.ts";
+import { V3_RAW } from "./raw.ts";
+import { openerOf, readWrapped, V3_KMS_CONTEXT, wrapUnder, writtenWrap } from "./wrap.ts";
 
 const CONTENT = "115";
 const IV = new Uint8Array(GCM_IV_BYTES).fill(1);
 const KEY_BYTES = 32;
+const RAW_AES = "02";
+const GCM_WRAPPED_BYTES = GCM_IV_BYTES + KEY_BYTES + 16;
 
 function parse({ values, owns }: Fields, sizeBytes: number): Seal {
   const wrap = required(values, V3_WRAP);
-  const scheme = schemeOf(wrap, [V3_KMS_CONTEXT], V3_WRAP);
+  const opener = openerOf(wrap, V3_RAW, [V3_KMS_CONTEXT], V3_WRAP);
   const content = required(values, V3_CONTENT);
   if (content !== CONTENT) {
     throw unsupported(`content encrypted as ${JSON.stringify(content.slice(0, 64))} (${V3_CONTENT}) is not carried`);
   }
   base64OfSize(values, V3_COMMITMENT, COMMITMENT_BYTES);
   if (isZero(base64OfSize(values, V3_MESSAGE_ID, MESSAGE_ID_BYTES))) throw malformed(`${V3_MESSAGE_ID} is all zero`);
-  // The materials description belongs to raw keys; beside a KMS wrap only its empty form is known.
-  if (values.get(V3_MATERIALS)) throw malformed(`${V3_MATERIALS} beside a wrap by a KMS`);
   gcmPlainSize(sizeBytes);
-  const context = parseContext(values.get(V3_CONTEXT) || undefined, V3_CONTEXT);
-  demandBound(context, content, true);
-  const wrapped = readWrapped(values, KEY_V3, { name: wrap, scheme, context });
+  const context = contextOf(values, wrap);
+  demandBound(context, content, !V3_RAW.has(wrap));
+  const wrapped = readWrapped(values, KEY_V3, { name: wrap, opener, content, context });
+  if (wrap === RAW_AES) base64OfSize(values, KEY_V3, GCM_WRAPPED_BYTES);
   const fixed = new Map([...values].filter(([name]) => name === V3_COMMITMENT || name === V3_MESSAGE_ID));
   return { format: s3ecV3.id, content, wrap, wrapped, context, fixed, owns, notes: [] };
+}
+
+/** Under a bare AES key the C++ client writes its description into the field of the context. */
+function contextOf(values: ReadonlyMap<string, string>, wrap: string): KeyContext {
+  const description = values.get(V3_MATERIALS) || undefined;
+  const context = values.get(V3_CONTEXT) || undefined;
+  const isRaw = V3_RAW.has(wrap);
+  if (description !== undefined && !isRaw) throw malformed(`${V3_MATERIALS} beside a wrap by a KMS`);
+  if (context !== undefined && isRaw && (wrap !== RAW_AES || description !== undefined)) {
+    throw malformed(`${V3_CONTEXT} beside a wrap by a bare key`);
+  }
+  return description === undefined ? parseContext(context, V3_CONTEXT) : parseContext(description, V3_MATERIALS);
 }
 
 const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
 
 /** The context is carried whole: it binds the suite, and a reader on the way back expects it as it was. */
-const retarget = (seal: Seal, to: KeyUri): Seal => ({
-  ...seal,
-  wrap: wrapUnder(to, V3_KMS_CONTEXT),
-  wrapped: undefined,
-});
+function retarget(seal: Seal, to: KeyUri): Seal {
+  const moved = { ...seal, wrap: wrapUnder(to, V3_KMS_CONTEXT), wrapped: undefined };
+  if (!V3_RAW.has(seal.wrap)) return moved;
+  const notes = seal.context.size > 0 ? [...seal.notes, NOTE_DESCRIPTION] : seal.notes;
+  return { ...moved, context: boundTo(seal.context, seal.content), notes };
+}
 
 function write(seal: Seal): SealBytes {
   const { key, own } = writtenWrap(seal, s3ecV3.id);
+  const mapName = V3_RAW.has(seal.wrap) ? V3_MATERIALS : V3_CONTEXT;
   const metadata = new Map([
     [KEY_V3, key],
     [V3_WRAP, seal.wrap],
     [V3_CONTENT, seal.content],
-    ...(seal.context.size > 0 ? [[V3_CONTEXT, contextText(seal.context)] as const] : []),
+    ...(seal.context.size > 0 ? [[mapName, contextText(seal.context)] as const] : []),
     ...seal.fixed,
     ...own,
   ]);
@@ -104,7 +121,7 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
   const dataKey = new DataKey(bytes);
   bytes.fill(0);
   const wrap = wrapUnder(to, V3_KMS_CONTEXT);
-  const bound = new Map([...context, [RESERVED, CONTENT]]);
+  const bound = boundTo(context, CONTENT);
   return { seal: { format: s3ecV3.id, content: CONTENT, wrap, context: bound, fixed, owns: [], notes: [] }, dataKey };
 }
 

@@ -1,0 +1,159 @@
+/**
+ * RSA private keys in files: `local-rsa://name` is `<directory>/<name>.pem`, PKCS #8 or PKCS #1, not encrypted, mode 0600. They
+ * open what the S3 Encryption Client's RSA keyrings wrapped, and wrap nothing: what is written new is under a KMS or a local key.
+ *
+ *   RSA               PKCS #1 v1.5 of the data key; or the data key alone, which is what BouncyCastle makes of the same name
+ *   RSA-OAEP-SHA256   OAEP of the data key; mask by SHA-1 (SunJCE) or SHA-256 (BouncyCastle)
+ *   RSA-OAEP-SHA1     OAEP of | n: 1 byte | data key: n | content algorithm |
+ *
+ * The library's copy of a private key cannot be wiped; it lives until the process ends.
+ */
+import { constants, createPrivateKey, type KeyObject, privateDecrypt } from "node:crypto";
+import { join } from "node:path";
+import { SealiftError } from "../../core/error.ts";
+import { type KeyUri, keyUri, type RawWrap, type WrappedKey } from "../../core/key.ts";
+import { nameOf } from "../answer.ts";
+import type { Kms, Unwrapped } from "../kms.ts";
+import { keyFileError, namesIn, readPrivate } from "./keyfile.ts";
+import { fromOaep, fromPkcs1, fromTextbook } from "./padding.ts";
+import { DATA_KEY_SIZES, onlyOne } from "./raw.ts";
+
+export interface RsaKmsOptions {
+  readonly directory: string;
+  /** Keys to try; absent: every key of the directory. */
+  readonly raw?: readonly KeyUri[] | undefined;
+}
+
+const SUFFIX = ".pem";
+/** A key of 8,192 bits is about 6,400 characters. */
+const FILE_BYTES_MAX = 16 * 1024;
+const MODULUS_BITS_MIN = 1024;
+const MODULUS_BITS_MAX = 8192;
+
+export const openRsaKms = (options: RsaKmsOptions): Kms => new RsaKms(options);
+
+interface LoadedKey {
+  readonly uri: KeyUri;
+  readonly key: KeyObject;
+  readonly modulusBytes: number;
+}
+
+class RsaKms implements Kms {
+  readonly scheme = "local-rsa";
+  readonly #options: RsaKmsOptions;
+  readonly #keys = new Map<string, Promise<LoadedKey>>();
+
+  constructor(options: RsaKmsOptions) {
+    this.#options = options;
+  }
+
+  async wrap(key: KeyUri): Promise<WrappedKey> {
+    throw new SealiftError("KMS_KEY_UNUSABLE", `${nameOf(key, this.scheme)}: ${this.scheme} keys open and do not wrap`);
+  }
+
+  async unwrap(wrapped: WrappedKey, _: unknown, signal: AbortSignal): Promise<Unwrapped | undefined> {
+    const { scheme, raw, bytes } = wrapped;
+    if (scheme !== this.scheme || raw === undefined) return undefined;
+    signal.throwIfAborted();
+    const { directory, raw: listed } = this.#options;
+    const names = listed?.map((uri) => nameOf(uri, this.scheme)) ?? (await namesIn(directory, SUFFIX));
+    const keys = await Promise.all(names.map((name) => this.#load(name)));
+    signal.throwIfAborted();
+    return onlyOne(this.scheme, keys, (key) => openRsaWrap(key, raw, bytes));
+  }
+
+  async check(key: KeyUri, use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (use === "wrap") await this.wrap(key);
+    await this.#load(nameOf(key, this.scheme));
+  }
+
+  async close(): Promise<void> {
+    this.#keys.clear();
+  }
+
+  /** Read once and kept until `close`. */
+  #load(name: string): Promise<LoadedKey> {
+    const known = this.#keys.get(name);
+    if (known) return known;
+    const loading = readKey(this.#options.directory, name);
+    this.#keys.set(name, loading);
+    // A failure is not kept: the operator mends the file and resumes.
+    loading.catch(() => this.#keys.delete(name));
+    return loading;
+  }
+}
+
+function openRsaWrap({ key, modulusBytes }: LoadedKey, raw: RawWrap, bytes: Uint8Array): Buffer | undefined {
+  if (bytes.length !== modulusBytes) return undefined;
+  const block = decrypted(key, bytes);
+  if (block === undefined) return undefined;
+  const again = Buffer.from(block);
+  try {
+    return dataKeyIn(block, again, raw);
+  } finally {
+    block.fill(0);
+    again.fill(0);
+  }
+}
+
+/** A number that is not below the modulus is no ciphertext of this key. */
+function decrypted(key: KeyObject, bytes: Uint8Array): Buffer | undefined {
+  try {
+    return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** `again` is the same block: unmasking works in place. */
+function dataKeyIn(block: Buffer, again: Buffer, { algorithm, bound }: RawWrap): Buffer | undefined {
+  switch (algorithm) {
+    case "RSA":
+      return fromPkcs1(block, DATA_KEY_SIZES) ?? fromTextbook(again);
+    case "RSA-OAEP-SHA256":
+      return ofKeySize(fromOaep(block, "sha256", "sha1")) ?? ofKeySize(fromOaep(again, "sha256", "sha256"));
+    case "RSA-OAEP-SHA1":
+      return beforeName(fromOaep(block, "sha1", "sha1"), bound);
+    default:
+      return undefined;
+  }
+}
+
+function ofKeySize(message: Buffer | undefined): Buffer | undefined {
+  if (message === undefined || DATA_KEY_SIZES.includes(message.length)) return message;
+  message.fill(0);
+  return undefined;
+}
+
+function beforeName(message: Buffer | undefined, bound: string): Buffer | undefined {
+  if (message === undefined) return undefined;
+  const size = message[0] ?? 0;
+  const isWhole = message.subarray(1 + size).equals(Buffer.from(bound));
+  const dataKey = isWhole ? ofKeySize(Buffer.from(message.subarray(1, 1 + size))) : undefined;
+  message.fill(0);
+  return dataKey;
+}
+
+async function readKey(directory: string, name: string): Promise<LoadedKey> {
+  const uri = keyUri(`local-rsa://${name}`);
+  const path = join(directory, name + SUFFIX);
+  return readPrivate(directory, path, FILE_BYTES_MAX, (bytes) => {
+    const key = parsed(bytes, path);
+    const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+    if (key.asymmetricKeyType !== "rsa" || bits < MODULUS_BITS_MIN || bits > MODULUS_BITS_MAX) {
+      throw keyFileError(path, `is not an RSA key of ${MODULUS_BITS_MIN} to ${MODULUS_BITS_MAX} bits`);
+    }
+    return { uri, key, modulusBytes: Math.ceil(bits / 8) };
+  });
+}
+
+/** Without the library's own words: they may quote the file. */
+function parsed(bytes: Buffer, path: string): KeyObject {
+  if (bytes.length > FILE_BYTES_MAX) throw keyFileError(path, `is larger than ${FILE_BYTES_MAX} bytes`);
+  try {
+    return createPrivateKey({ key: bytes, format: "pem" });
+  } catch {
+    throw keyFileError(path, "is not a private key in PEM, or an encrypted one");
+  }
+}
