@@ -19,7 +19,7 @@ const node = (...args: string[]) =>
 let run: Run;
 beforeAll(async () => {
   await node("node_modules/typescript/bin/tsc", "-p", "config/tsconfig.bench.json");
-  const main = ".sealift/bench/test/bench/scale/main.js";
+  const main = "dist/test/bench/scale/main.js";
   // Exits with 1 where a bound does not hold, and then this throws with what it said.
   const { stdout } = await node(main, "--objects", String(OBJECTS), "--dry");
   const { samples, ...rest } = JSON.parse(stdout) as Omit<Run, "samples"> & { samples: number };

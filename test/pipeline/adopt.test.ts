@@ -130,7 +130,7 @@ describe("adopt", { timeout: 180_000 }, () => {
     const { result, totals } = await world.finished(mid);
     expect(result).toMatchObject({ state: "Completed", listed: OBJECTS });
     expect(sumCounts(totals.counts)).toBe(OBJECTS);
-    expect(totals.counts.already).toBe(before.size);
+    expect(totals.counts.already).toBeGreaterThanOrEqual(before.size);
     const after = await versionsThere();
     expect(after.size).toBe(OBJECTS);
     for (const [key, version] of before) expect(after.get(key)).toBe(version);

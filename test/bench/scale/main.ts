@@ -1,5 +1,5 @@
 /** `npm run bench:scale -- --objects 100m`: runs the simulation, draws it, writes its section; 1 where a bound did not hold. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { writeSection } from "../page.ts";
@@ -44,8 +44,7 @@ const run = await simulate({
   },
 });
 if (!values.dry) {
-  await mkdir(".sealift", { recursive: true });
-  await writeFile(join(".sealift", "scale.json"), JSON.stringify(run));
+  await writeFile(join("dist", "scale.json"), JSON.stringify(run));
   await writeFile(join("docs", "scale.svg"), plot(run));
   await writeSection(HEADING, sectionOf(run).split("\n"));
 }
