@@ -130,14 +130,25 @@ export async function halfway(world: LossWorld, keys: Iterable<string> = world.p
   const found: string[] = [];
   for (const key of keys) {
     const stood = world.standing.get(key);
-    const stands = await openFar(world, key).catch(() => undefined);
-    const bytes = stands && (await collect(stands.body));
+    const bytes = await bytesNow(world, key);
     if (bytes === undefined && stood !== undefined) found.push(`${key}: neither the old object nor the new one stands`);
     if (bytes === undefined || (stood !== undefined && bytes.equals(stood))) continue;
     const why = await whyNotArrived(world, key, world.placed.get(key) as Placed);
     if (why !== undefined) found.push(`${key}: stands half-way: ${why}`);
   }
   return found;
+}
+
+/** Looking takes two requests: an object that is replaced between them is looked at again. */
+async function bytesNow(world: LossWorld, key: string): Promise<Buffer | undefined> {
+  for (let looks = 1; ; looks++) {
+    try {
+      const stands = await openFar(world, key);
+      return stands && (await collect(stands.body));
+    } catch (error) {
+      if (!(error instanceof SealiftError && error.code === "STORE_CHANGED") || looks === 5) throw error;
+    }
+  }
 }
 
 /** undefined also where the destination cannot have such a name. */
