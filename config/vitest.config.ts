@@ -1,22 +1,26 @@
 import { defineConfig } from "vitest/config";
 
+const suite = process.env["SEALIFT_SUITE"];
+
+/** Worker processes that die, wait or are rationed, for minutes: not for every `npm test`. */
+const SLOW = ["test/pipeline/{adopt,full,hugecrash,poison,rationed}.test.ts"];
+
 /** Slow suites (real servers, losses, memory) have folders of their own and are run by .ci/run, not by `npm test`. */
 export default defineConfig({
   root: new URL("..", import.meta.url).pathname,
   test: {
-    include: process.env["SEALIFT_SUITE"]
-      ? [`test/${process.env["SEALIFT_SUITE"]}/**/*.test.ts`]
-      : ["test/**/*.test.ts"],
-    exclude: process.env["SEALIFT_SUITE"]
-      ? []
-      : ["test/real/**", "test/losses/**", "test/bench/**", "test/chaos/**", "node_modules/**"],
+    include: suite === undefined ? ["test/**/*.test.ts"] : suite === "slow" ? SLOW : [`test/${suite}/**/*.test.ts`],
+    exclude:
+      suite === undefined
+        ? ["test/real/**", "test/losses/**", "test/bench/**", "test/chaos/**", "node_modules/**", ...SLOW]
+        : [],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     // Where most of the time is spent waiting for worker processes, more files run at once.
-    isolate: process.env["SEALIFT_SUITE"] !== "losses",
-    maxWorkers: process.env["SEALIFT_SUITE"] === "losses" ? 4 : 2,
+    isolate: suite !== "losses",
+    maxWorkers: suite === "losses" ? 4 : 2,
     // Two measurements at once would measure each other.
-    fileParallelism: process.env["SEALIFT_SUITE"] !== "bench",
+    fileParallelism: suite !== "bench",
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },
   },
 });
