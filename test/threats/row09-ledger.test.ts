@@ -253,7 +253,7 @@ describe("workers", { timeout: 120_000 }, () => {
     expect((await w.farSide()).keys).toEqual([]);
   });
 
-  it("do not take a planted result for the end: the objects are copied, and the lie is found by the audit", async () => {
+  it("do not take a planted result for the end: the migration halts for a person to look", async () => {
     const w = (world = await World.open({ objects: 20 }));
     const mid = await w.start();
     const counts = { ...noCounts(), rewrapped: 20 };
@@ -264,13 +264,16 @@ describe("workers", { timeout: 120_000 }, () => {
     expect(await w.status(mid)).toMatchObject({ state: "Pending" });
     w.work("list");
     w.work("copy");
-    expect(await halted(w, mid)).toMatch(/^LEDGER_BROKEN: .*not what the records add up to/);
-    expect((await w.farSide()).keys).toHaveLength(20);
+    // By the sweep, which finds it beside open pages, or by the audit at the end: whoever comes first.
+    const why = /^LEDGER_BROKEN: .*(not what the records add up to|and pages without an outcome)/;
+    expect(await halted(w, mid)).toMatch(why);
     const env = {
       SEALIFT_LEDGER: `file://${join(w.directory, "ledger")}`,
       SEALIFT_STATE_DIR: join(w.directory, "none"),
     };
-    expect(await perform(["report", mid, "--audit"], { env })).toMatchObject({ code: 7, stdout: "" });
+    const { code, stdout } = await perform(["report", mid, "--audit"], { env });
+    expect([6, 7]).toContain(code);
+    expect(stdout).toBe("");
   });
 });
 
