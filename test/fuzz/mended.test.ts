@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { scrubbed } from "../../src/cli/log.ts";
 import { secret } from "../../src/config.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError, SealiftError } from "../../src/core/error.ts";
@@ -62,6 +63,15 @@ describe("messages and names", () => {
     expect(refusal(failure(`x#${secret}\u0007`)).message).not.toContain(secret);
     expect(refusal(failure("A".repeat(100_000))).message.length).toBeLessThan(200);
     expect(typeOf(failure("com.amazonaws.kms#DisabledException"))).toBe("DisabledException");
+  });
+});
+
+describe("logs", () => {
+  it("a long text is gone over once", () => {
+    // Once for each of its letters would not be done today.
+    const text = "a".repeat(1_000_000);
+    expect(scrubbed(text) === text).toBe(true);
+    expect(scrubbed("see https://user:hunter2@host/ and git+ssh://a:b@c")).not.toMatch(/hunter2|a:b/);
   });
 });
 
