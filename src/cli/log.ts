@@ -56,14 +56,14 @@ const DEPTH_MAX = 6;
 const SECRET_NAME =
   /^(.*secret.*|.*password.*|.*token|authorization|cookie|access_?key(_?id)?|credentials|(data_?|wrapped_?|private_?)?keys?_?bytes|wrapped(_?key)?|cipher_?text(_?blob)?|plain_?text|x-amz-(key|key-v2|3|m|w|t)|x-amz-server-side-encryption-customer-key)$/i;
 
-/** Texts that are secrets wherever they stand. */
+/** Texts that are secrets wherever they stand. No run before a mark is unbounded: a long text would be gone over once for each letter. */
 const SECRET_TEXTS: readonly [RegExp, string][] = [
   [/\b(AKIA|ASIA)[A-Z0-9]{12,}/g, HIDDEN],
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{8,}/gi, `$1 ${HIDDEN}`],
   [/\bya29\.[\w.-]+/g, HIDDEN],
   [/\b(Signature=)[0-9a-f]{16,}/gi, `$1${HIDDEN}`],
   [/\b(X-Amz-(?:Signature|Security-Token|Credential)|X-Goog-(?:Signature|Credential)|sig)=[^&\s"]+/gi, `$1=${HIDDEN}`],
-  [/([a-z][a-z0-9+.-]*:\/\/)[^\s/@:"]*:[^\s/@"]+@/gi, `$1${HIDDEN}@`],
+  [/([a-z][a-z0-9+.-]{0,31}:\/\/)[^\s/@:"]*:[^\s/@"]+@/gi, `$1${HIDDEN}@`],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN],
 ];
 

@@ -74,8 +74,9 @@ export class HttpClient {
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
+    checkSendable(request, this.origin);
     try {
-      const answer = await this.#pool.request({
+      const answering = this.#pool.request({
         method: request.method as "GET",
         path: request.path,
         headers: { ...request.headers },
@@ -84,6 +85,7 @@ export class HttpClient {
         // Without this undici closes the connection after every HEAD.
         reset: false,
       });
+      const answer = await orAbort(answering, request.signal);
       return respond(answer.statusCode, answer.headers, answer.body, this.origin);
     } catch (error) {
       throw networkError(error, this.origin, request.signal);
@@ -92,6 +94,40 @@ export class HttpClient {
 
   async close(): Promise<void> {
     await this.#pool.destroy();
+  }
+}
+
+/** RFC 9110, 5.5 and 5.6.2; values are one character a byte. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const PATH = /^\/[\x21-\x7e]*$/;
+
+/**
+ * ETags, versions and upload addresses come from the other side and go back to it. undici refuses such a request as well, but keeps
+ * the connection it had chosen for it waiting for ever.
+ */
+function checkSendable({ path, headers }: HttpRequest, origin: string): void {
+  const wrong = Object.entries(headers).find(([name, value]) => !HEADER_NAME.test(name) || !HEADER_VALUE.test(value));
+  const what = wrong ? `header ${JSON.stringify(wrong[0].slice(0, 80))}` : PATH.test(path) ? undefined : "path";
+  if (what === undefined) return;
+  throw new SealiftError("PROVIDER_REFUSED", `${origin}: a request that HTTP cannot carry (${what})`);
+}
+
+/** undici hears an abort only once a connection is free for the request: whoever leaves must not wait for one. */
+async function orAbort<T>(answering: Promise<T>, signal: AbortSignal): Promise<T> {
+  let leave: (() => void) | undefined;
+  const left = new Promise<never>((_, reject) => {
+    leave = () => reject(signal.reason as Error);
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+  });
+  try {
+    return await Promise.race([answering, left]);
+  } finally {
+    if (leave !== undefined) signal.removeEventListener("abort", leave);
+    // Whichever lost the race has nobody left to tell.
+    answering.catch(() => {});
+    left.catch(() => {});
   }
 }
 

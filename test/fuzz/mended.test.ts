@@ -1,10 +1,13 @@
 /** What the fuzzer found, and stays mended: one test a finding, on the parser it was found in. */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { scrubbed } from "../../src/cli/log.ts";
 import { secret } from "../../src/config.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError, SealiftError } from "../../src/core/error.ts";
@@ -23,6 +26,7 @@ import { connectRedis } from "../../src/pipeline/redis.ts";
 import { COMMIT, COMMIT_RETRY, EMIT } from "../../src/pipeline/scripts.ts";
 import { Window } from "../../src/pipeline/window.ts";
 import { readSidecar } from "../../src/store/file/sidecar.ts";
+import { HttpClient } from "../../src/wire/http.ts";
 import { doneOf, emptyLedger, MID, object, planOf, signal, writePages } from "../ledger/story.ts";
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -62,6 +66,15 @@ describe("messages and names", () => {
     expect(refusal(failure(`x#${secret}\u0007`)).message).not.toContain(secret);
     expect(refusal(failure("A".repeat(100_000))).message.length).toBeLessThan(200);
     expect(typeOf(failure("com.amazonaws.kms#DisabledException"))).toBe("DisabledException");
+  });
+});
+
+describe("logs", () => {
+  it("a long text is gone over once", () => {
+    // Once for each of its letters would not be done today.
+    const text = "a".repeat(1_000_000);
+    expect(scrubbed(text) === text).toBe(true);
+    expect(scrubbed("see https://user:hunter2@host/ and git+ssh://a:b@c")).not.toMatch(/hunter2|a:b/);
   });
 });
 
@@ -199,6 +212,52 @@ describe("ledgers", () => {
     expect(await ledger.summarize(planOf([SHARD]), SHARD, signal)).toMatchObject({ watermark: 2 });
     await store.remove(`ledger/${MID}/done/s0001/000000002.e0.json`, signal);
     expect(await codeOf(() => ledger.summarize(planOf([SHARD]), SHARD, signal))).toBe("LEDGER_BROKEN");
+  });
+});
+
+describe("requests", () => {
+  let server: Server;
+  let http: HttpClient;
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      if (request.url !== "/never") response.end("whole");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    http = new HttpClient({ origin: `http://127.0.0.1:${port}`, connections: 2 });
+  });
+
+  afterAll(async () => {
+    await http.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  const get = (path: string, headers: Record<string, string> = {}, until: AbortSignal = signal) =>
+    http.send({ method: "GET", path, headers, signal: until });
+
+  it("that HTTP cannot carry are refused, and cost no connection", async () => {
+    for (let time = 0; time < 10; time++) {
+      expect(await codeOf(() => get("upload?upload_id=1"))).toBe("PROVIDER_REFUSED");
+      expect(await codeOf(() => get("/a b"))).toBe("PROVIDER_REFUSED");
+      expect(await codeOf(() => get("/", { "if-match": '"e\u0002"' }))).toBe("PROVIDER_REFUSED");
+      expect(await codeOf(() => get("/", { "if-match": "a\r\nb: c" }))).toBe("PROVIDER_REFUSED");
+      expect(await codeOf(() => get("/", { "a b": "c" }))).toBe("PROVIDER_REFUSED");
+    }
+    expect(await (await get("/", { "if-match": '"\u00e4"' })).text()).toBe("whole");
+  });
+
+  it("that wait for a connection are given up when their caller leaves", async () => {
+    const stop = new AbortController();
+    const held = [get("/never", {}, stop.signal), get("/never", {}, stop.signal)].map((one) => codeOf(() => one));
+    const leaving = new AbortController();
+    const queued = codeOf(() => get("/", {}, leaving.signal));
+    setTimeout(() => leaving.abort(), 20);
+    expect(await queued).toBe("INTERRUPTED");
+    stop.abort();
+    expect(await Promise.all(held)).toEqual(["INTERRUPTED", "INTERRUPTED"]);
+    expect(await (await get("/")).text()).toBe("whole");
   });
 });
 

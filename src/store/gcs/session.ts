@@ -113,7 +113,7 @@ function pathOf({ headers }: HttpResponse, key: string): string {
   const location = headers["location"] ?? "";
   if (URL.canParse(location)) {
     const { pathname, search } = new URL(location);
-    if (search.includes("upload_id=")) return pathname + search;
+    if (pathname.startsWith("/") && search.includes("upload_id=")) return pathname + search;
   }
   throw new SealiftError("PROVIDER_ERROR", "an upload session began without a Location", { object: key });
 }

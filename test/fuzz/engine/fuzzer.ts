@@ -73,7 +73,8 @@ export function runTarget(order: Omit<Order, "hand">, limits: Limits = LIMITS): 
       life = now;
       const busyMs = computedMs() - since.computedMs;
       const waitedMs = performance.now() - since.clockMs;
-      if (busyMs > limits.busyMs || waitedMs > limits.waitMs) dies(`no answer within ${limits.busyMs} ms of computing`);
+      if (busyMs > limits.busyMs) dies(`no answer within ${limits.busyMs} ms of computing`);
+      else if (waitedMs > limits.waitMs) dies(`no answer within ${limits.waitMs} ms of waiting`);
     }, LOOK_MS);
     worker.once("message", (done: Done) => ends(done));
     worker.once("error", (error: Error) => dies(`the thread ended: ${error.message}`));

@@ -1,7 +1,7 @@
 /** One target for some seconds, in a thread that may hang or run out of memory without taking the fuzzer with it. */
 import { Coverage } from "./coverage.ts"; // first: it makes the place for the counters of everything else
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { judged, type Target } from "../target.ts";
@@ -72,6 +72,7 @@ async function fuzz(one: Target): Promise<Done> {
 async function keepSmallest(one: Target, corpus: readonly Uint8Array[]): Promise<void> {
   const fresh = new Coverage(order.counters);
   let kept = 0;
+  rmSync(order.kept, { recursive: true, force: true });
   for (const input of corpus.toSorted((a, b) => a.length - b.length)) {
     if (input.length > KEPT_BYTES_MAX || kept >= KEPT_MAX) return;
     const placesBefore = fresh.places;

@@ -61,6 +61,15 @@ async function askStore(store: ObjectStore, verb: string, bigBytes: number): Pro
     const expected =
       range === undefined ? head.sizeBytes : Math.max(0, Math.min(range.end, head.sizeBytes) - range.start);
     holds(sizeBytes === expected, `${sizeBytes} bytes of ${expected} without an error`);
+  } else if (verb === "follow") {
+    // What a listing said of an object goes back to the store that said it.
+    for await (const { objects } of store.list("", {}, signal())) {
+      const [first] = objects;
+      if (first === undefined) continue;
+      const { body } = await store.open(first.key, { ifVersion: first, signal: signal() });
+      for await (const _ of body);
+      return;
+    }
   } else if (verb === "list") {
     let previous = "";
     let isLast = false;
@@ -104,6 +113,7 @@ export const s3Driver: Target = {
     `get\n200\n${HEAD}\nx-amz-checksum-crc32c: ${CRC}\n\nabc`,
     `range\n206\n${HEAD}\ncontent-range: bytes 1-2/3\n\nbc`,
     `list\n200\n\n${LISTING}${NEXT}200\n\n${LISTING.replace("true", "false").replaceAll("<Key>", "<Key>c")}`,
+    `follow\n200\n\n${LISTING}${NEXT}200\n${HEAD}\n\nabc`,
     `put\n200\n${HEAD}\nx-amz-checksum-crc32c: ${CRC}\n\n`,
     [
       "big\n404\n\n",
@@ -148,6 +158,7 @@ export const gcsDriver: Target = {
     `range\n200\n\n${WHOLE}${NEXT}206\n\nbc`,
     `list\n200\n\n{"kind":"storage#objects","nextPageToken":"t","items":[${WHOLE}]}${NEXT}200\n\n{"kind":"storage#objects"}`,
     `put\n200\n\n${WHOLE}`,
+    `follow\n200\n\n{"kind":"storage#objects","items":[${WHOLE}]}${NEXT}200\n\n${WHOLE}${NEXT}200\n\nabc`,
     `big\n200\nlocation: http://h/upload?upload_id=1\n\n${NEXT}308\nrange: bytes=0-262143\n\n${NEXT}308\n\n`,
     "remove\n204\n\n",
     'head\n404\n\n{"error":{"code":404,"message":"No such object: b/a","errors":[{"reason":"notFound"}]}}',
