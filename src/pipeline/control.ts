@@ -80,7 +80,12 @@ export async function cancelMigration(control: Control, mid: string): Promise<vo
 
 /** Said again where it was said before: the ledger may know what Redis was too full to be told. */
 async function tell({ redis }: Control, mid: string, state: RunState): Promise<void> {
-  if (redis) await orFull(new Window(redis, mid).setState(state));
+  try {
+    if (redis) await orFull(new Window(redis, mid).setState(state));
+  } catch (error) {
+    // Somebody edited the window: it is given up, and what the ledger was told is in the one that is rebuilt.
+    if (!(error instanceof SealiftError) || error.code !== "STATE_LOST") throw error;
+  }
 }
 
 /** Lets a paused, halted or interrupted migration run on. */

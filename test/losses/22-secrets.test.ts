@@ -139,8 +139,9 @@ lossClass(22, "secrets in arguments, logs, Redis or the ledger", [
         reports: /^a data key that a KMS repeated is in \/ledger\/.*done/m,
       },
       {
-        without: "the environment as the way to the workers",
+        without: "the environment as the way to the workers, and the refusal of passwords in arguments",
         changes: [
+          { module: "cli/flags", find: "if (PASSWORD.test(token.value)) {", replace: "if (false) {" },
           {
             module: "cli/fleet",
             find: "spawn(process.execPath, [entry], {",
@@ -154,9 +155,14 @@ lossClass(22, "secrets in arguments, logs, Redis or the ledger", [
         changes: [
           {
             module: "pipeline/control",
+            find: 'import { isRetried } from "./copier.js";',
+            replace: 'import { isRetried } from "./copier.js"; import { secret } from "../config.js";',
+          },
+          {
+            module: "pipeline/control",
             find: "const data = { ...job };",
             replace:
-              'const { secret } = await import("../config.js"); const data = JSON.parse(JSON.stringify(job), (_, value) => typeof value === "string" && value.startsWith("file:/") && !value.startsWith("file://") ? secret(value) : value);',
+              'const data = JSON.parse(JSON.stringify(job), (_, value) => typeof value === "string" && value.startsWith("file:/") && !value.startsWith("file://") ? secret(value) : value);',
           },
         ],
         reports: /^the secret of the credentials is in \/ledger\/.*plan\.json/m,

@@ -34,7 +34,7 @@ const groupsOf = (w: World): { object: string; parts: number; worker: string }[]
 describe("huge objects", { timeout: 180_000 }, () => {
   it("are copied by several workers at once, and verified as all others", async () => {
     const { w, huge } = await openWorld([24 * MIB, 12 * MIB + 1, 7 * MIB]);
-    w.slowUploads(40);
+    w.slowUploads(200);
     const mid = await w.start();
     w.work("list");
     w.work("copy", 3);
@@ -56,7 +56,7 @@ describe("huge objects", { timeout: 180_000 }, () => {
 
   it("arrive when Redis is flushed in the middle of them", async () => {
     const { w, huge } = await openWorld([16 * MIB, 9 * MIB]);
-    w.slowUploads(60);
+    w.slowUploads(400);
     const mid = await w.start();
     w.work("list");
     w.work("copy", 2);
@@ -67,7 +67,7 @@ describe("huge objects", { timeout: 180_000 }, () => {
 
   it("arrive when every worker is killed in the middle of them, and when one is told to end", async () => {
     const { w, huge } = await openWorld([16 * MIB, 9 * MIB]);
-    w.slowUploads(60);
+    w.slowUploads(400);
     const mid = await w.start();
     w.work("list");
     w.work("copy", 2);
@@ -82,7 +82,7 @@ describe("huge objects", { timeout: 180_000 }, () => {
 
   it("take no harm from jobs and names that somebody put into Redis", async () => {
     const { w, huge } = await openWorld([12 * MIB]);
-    w.slowUploads(60);
+    w.slowUploads(400);
     const mid = await w.start();
     w.work("list");
     w.work("copy", 2);
