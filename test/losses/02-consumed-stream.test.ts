@@ -42,8 +42,8 @@ lossClass(2, "retry resends a consumed stream", [
         changes: [
           {
             module: "transfer/copy",
-            find: "const opened = await shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });",
-            replace: "const opened = (listed.opened ??= await shores.source.open(listed.key, { signal }));",
+            find: "=> shores.source.open(listed.key, { ifVersion: pinOf(listed), signal });",
+            replace: "=> (listed.opened ??= shores.source.open(listed.key, { signal }));",
           },
           PASSAGE,
           ...S3_LENGTH,

@@ -39,14 +39,20 @@ lossClass(12, "resume cursor ahead of work in flight", [
           },
           {
             module: "ledger/rebuild",
-            find: "if (marks.has(seq))",
-            replace: "if (await ledger.done(mid, shard.sid, seq, 0, signal))",
+            find: "marks.has(seq) ? required(",
+            replace: "(await ledger.done(mid, shard.sid, seq, 0, signal)) ? required(",
           },
           {
             module: "ledger/audit",
-            find: "if (!done)\n            throw new SealiftError",
+            find: "if (!outcome)\n            throw new SealiftError",
             replace:
-              "if (!done && !page.header.isLast) { previous = page; continue; }\n        if (!done)\n            throw new SealiftError",
+              "if (!outcome && !page.header.isLast) { previous = page; continue; }\n        if (!outcome)\n            throw new SealiftError",
+          },
+          {
+            module: "ledger/audit",
+            find: "if (seq !== expected)\n            break;",
+            replace:
+              "while (expected < seq) { const missing = expected++; yield async () => ({ seq: missing, page: await ledger.page(mid, sid, missing, signal), outcome: undefined }); }",
           },
         ],
         reports: /^1\/a: never handled$/m,

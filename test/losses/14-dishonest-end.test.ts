@@ -18,11 +18,12 @@ const byTheProgram: Scenario = (build) =>
     const { code, stdout, stderr } = await world.sealift(["run", await world.jobFile(), "--workers", "1", "--json"]);
     const { id, state } = JSON.parse(stdout.trim() || "{}") as { id?: string; state?: string };
     if (id === undefined) return [`the run did not end: ${stderr}`];
+    // The reader of results refuses one that contradicts itself: then that is what is found.
     const found = await findings(world, id, {
       failing: { outcome: "failed", code: "PROVIDER_ERROR" },
       plain: { outcome: "refused", code: "REFUSED_FALLBACK" },
       standing: { outcome: "conflict", code: "CONFLICT" },
-    });
+    }).catch((error: unknown) => [String(error)]);
     if (code !== 6) found.push(`the program ended with ${code}, and three objects did not arrive`);
     if (state !== "CompletedWithErrorsAndSkipped") found.push(`the program told ${state}`);
     return found;

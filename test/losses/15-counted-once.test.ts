@@ -71,7 +71,7 @@ lossClass(15, "checkpoint corruption and double counting", [
             replace: "",
           },
         ],
-        reports: /^Redis counts /m,
+        reports: /^(Redis counts |\d+ of \d+ objects were told as handled)/m,
       },
     ],
   },

@@ -52,7 +52,8 @@ export async function findings(world: LossWorld, mid: string, expected: Expectat
 export async function readLedger({ ledger }: LossWorld, mid: string, found: string[]): Promise<Map<string, Told>> {
   const told = new Map<string, Told>();
   const letters = new Map(OUTCOMES.map((outcome) => [OUTCOME_LETTER[outcome], outcome]));
-  for (const { sid } of (await ledger.plan(mid, signal)).shards) {
+  for await (const { shard } of ledger.shards(await ledger.plan(mid, signal), signal)) {
+    const { sid } = shard;
     for (let seq = 1; ; seq++) {
       const page = await ledger.page(mid, sid, seq, signal);
       if (!page) break;
