@@ -23,7 +23,7 @@ import { RewrappedKeys } from "./transfer/rewrapped.ts";
 import type { Shores } from "./transfer/shores.ts";
 
 /** Bytes of bodies that a process may hold in memory, whatever the number of objects in flight. */
-const BUFFERED_BYTES_MAX = 128 * 1024 * 1024;
+const BUFFERED_BYTES_MAX = 80 * 1024 * 1024;
 
 /** What everything opened in one process shares. */
 export interface Budgets {

@@ -13,9 +13,9 @@ import { beginHuge, finishHuge, partsOf, taskOf, uploadName } from "../transfer/
 import { abortUploads } from "../transfer/leftovers.ts";
 import { failure } from "../transfer/page.ts";
 import { groupCount, groupOf, partCount } from "../transfer/partplan.ts";
-import type { PipelineContext } from "./context.ts";
+import { isRunning, type PipelineContext } from "./context.ts";
 import { ensure } from "./ensure.ts";
-import { alone, type Big, conclude, failed, inHand, settle, tried } from "./inhand.ts";
+import { alone, type Big, conclude, failed, inHand, leave, settle, tried } from "./inhand.ts";
 import { bigJob, type GroupJob, groupJob, groupJobId, PAYLOAD_VERSION, wakeJobId } from "./job.ts";
 
 /** Groups of one object that are queued or in hand at once. */
@@ -51,6 +51,8 @@ export async function groupObjectJob(context: PipelineContext, job: Job, token: 
     // Asked again at the end: a worker that was thought dead may have sent a part after all was over.
     const done = (await ended()) ?? (await workGroup(big, upload, group)) ?? (await ended());
     if (done) return settle(big, done);
+    // A part that was under way when the migration was cancelled came after the others had been swept up.
+    if (!(await isRunning(context, big.window))) return leave(big);
     const next = group + GROUPS_AHEAD;
     if (next < groupCount(upload)) return giveGroup(context, { ...id, group: next });
     const data = { v: PAYLOAD_VERSION, mid, bid };
@@ -137,10 +139,15 @@ async function giveGroups(big: Big, upload: BigRecord, missing: readonly number[
 
 /** undefined: the group is there (or its upload is not), and the object's own job has to look on. */
 async function workGroup(big: Big, upload: BigRecord, group: number): Promise<BigDoneRecord | undefined> {
-  const { context, object, crossing } = big;
+  const { context, window, object, crossing } = big;
   const { ledger, signal, draining } = context;
+  let stopped = false;
   const onPart = async () => {
     if (draining.aborted) throw new SealiftError("INTERRUPTED", "the worker is ending");
+    // A state that cannot be told now stops nothing: what is copied stays copied.
+    const state = await context.works.state(window, context.now().getTime()).catch(() => undefined);
+    stopped ||= state !== undefined && state !== "running";
+    if (stopped) throw new SealiftError("INTERRUPTED", "the migration was paused or cancelled");
   };
   const limits = { objects: context.objects, onPart };
   const witnesses = await ledger.big.witnesses(upload, signal);
@@ -148,6 +155,7 @@ async function workGroup(big: Big, upload: BigRecord, group: number): Promise<Bi
   try {
     sent = await copyGroup(object, upload, group, witnesses, crossing, limits);
   } catch (error) {
+    if (stopped && asSealiftError(error).code === "INTERRUPTED") return undefined;
     return conclude(big, failed(big, asSealiftError(error), crossing.rules.attempts));
   }
   if (sent && sent.length > 0) await witness(big, upload, group, sent);

@@ -77,7 +77,7 @@ async function carefully(big: Big, name: string, act: () => Promise<void>): Prom
 }
 
 /** Paused: it stays as it is, for the sweeper to give again. Cancelled: nobody will complete what was begun. */
-async function leave({ context, window, object, crossing, createdMs }: Big): Promise<void> {
+export async function leave({ context, window, object, crossing, createdMs }: Big): Promise<void> {
   if ((await window.meta())?.state !== "cancelled") return;
   await abortUploads(taskOf(object, crossing).key, createdMs, undefined, crossing);
   context.log.debug({ migration: window.mid, object: object.key }, "uploads of a cancelled migration aborted");

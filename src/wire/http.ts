@@ -21,12 +21,24 @@ export interface HttpOptions {
   readonly lookup?: LookupFunction | undefined;
 }
 
+/** In several pieces it goes out as one body of their sum. */
+export type HttpBody = Uint8Array | string | readonly Uint8Array[];
+
+export const bodyLength = (body: HttpBody | undefined): number =>
+  body === undefined
+    ? 0
+    : typeof body === "string"
+      ? Buffer.byteLength(body)
+      : body instanceof Uint8Array
+        ? body.length
+        : body.reduce((sum, piece) => sum + piece.length, 0);
+
 export interface HttpRequest {
   readonly method: string;
   /** Encoded path and query, sent as it is. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | string | undefined;
+  readonly body?: HttpBody | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -79,8 +91,9 @@ export class HttpClient {
       const answering = this.#pool.request({
         method: request.method as "GET",
         path: request.path,
-        headers: { ...request.headers },
-        body: request.body ?? null,
+        headers: lengthStated(request),
+        // An iterable is none of undici's types, and yet one of its bodies.
+        body: (request.body ?? null) as Uint8Array | string | null,
         signal: request.signal,
         // Without this undici closes the connection after every HEAD.
         reset: false,
@@ -96,6 +109,10 @@ export class HttpClient {
     await this.#pool.destroy();
   }
 }
+
+/** Of pieces undici would not know the sum, and send chunks. */
+const lengthStated = ({ headers, body }: HttpRequest): Record<string, string> =>
+  Array.isArray(body) ? { ...headers, "content-length": String(bodyLength(body)) } : { ...headers };
 
 /** RFC 9110, 5.5 and 5.6.2; values are one character a byte. */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;

@@ -5,6 +5,7 @@
  */
 import { createHash, createHmac } from "node:crypto";
 import { SealiftError } from "../core/error.ts";
+import type { HttpBody } from "./http.ts";
 
 export interface AwsCredentials {
   readonly accessKeyId: string;
@@ -31,6 +32,13 @@ export interface SignInput {
 }
 
 export const UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD";
+
+export function bodySha256(body: HttpBody): string {
+  const hash = createHash("sha256");
+  const pieces = typeof body === "string" || body instanceof Uint8Array ? [body] : body;
+  for (const piece of pieces) hash.update(piece);
+  return hash.digest("hex");
+}
 
 export const sha256Hex = (data: Uint8Array | string): string => createHash("sha256").update(data).digest("hex");
 

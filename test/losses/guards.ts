@@ -22,35 +22,29 @@ export const CUT_SOURCE: readonly Change[] = [
   },
 ];
 
-/** Bodies for S3 are as long as was announced before their last part goes out (`store/s3/parts`). */
+/** Bodies are as long as was announced before their last part goes out (`store/parts`). */
 export const S3_LENGTH: readonly Change[] = [
   {
-    module: "store/s3/parts",
+    module: "store/parts",
     find: "if (actualBytes !== sizeBytes)\n            throw cut(key, actualBytes, sizeBytes);",
     replace: "",
   },
   // Memory was taken for all that was announced: without this its rest would go out, and the checksum would tell.
-  { module: "store/s3/parts", find: "bytes: this.#bytes,", replace: "bytes: this.#bytes.subarray(0, this.#filled)," },
+  {
+    module: "core/held",
+    find: "return this.#pieces;",
+    replace: `let left = this.#filled;
+        return this.#pieces.map((piece) => {
+            const filled = piece.subarray(0, Math.min(left, piece.length));
+            left -= filled.length;
+            return filled;
+        });`,
+  },
 ];
 
-/** The same for Cloud Storage: the length before the last byte goes out, and what the service says it has afterwards. */
+/** The same for Cloud Storage, and what the service says it has afterwards. */
 export const GCS_LENGTH: readonly Change[] = [
-  {
-    module: "store/gcs/upload",
-    find: "if (total !== sizeBytes)\n        throw cut(key, total, sizeBytes);",
-    replace: "",
-  },
-  // The request has room for all that was announced: without these two its rest would go out, and the checksum would tell.
-  {
-    module: "store/gcs/upload",
-    find: "crc = crc32c(bytes);",
-    replace: "crc = crc32c(bytes), request.filled = bytes.length;",
-  },
-  {
-    module: "store/gcs/upload",
-    find: "headers, body: request,",
-    replace: "headers, body: Buffer.concat([request.subarray(0, start + request.filled), end]),",
-  },
+  ...S3_LENGTH,
   { module: "store/gcs/upload", find: "head.sizeBytes === options.sizeBytes && ", replace: "" },
   {
     module: "transfer/copy",

@@ -142,7 +142,12 @@ describe("huge objects", { timeout: 180_000 }, () => {
     await w.until(mid, ({ huge: { partsHeld } }) => partsHeld > 0);
     await cancelMigration(w.control, mid);
     const left = async () => (await w.farSide()).keys.filter((key) => key.startsWith(".sealift"));
-    for (let i = 0; i < 300 && (await left()).length > 0; i++) await sleep(100);
+    // Parts that are under way arrive for a while yet: it has to stay clean.
+    let clean = 0;
+    for (let i = 0; i < 400 && clean < 30; i++) {
+      clean = (await left()).length > 0 ? 0 : clean + 1;
+      await sleep(100);
+    }
     expect(await left()).toEqual([]);
     expect((await w.farSide()).keys).not.toContain(huge[0]?.key);
   });

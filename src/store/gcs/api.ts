@@ -1,7 +1,7 @@
 /** One bucket of the JSON API (storage/v1): paths, tokens and whole answers. */
 import { SealiftError } from "../../core/error.ts";
 import type { GoogleTokens } from "../../wire/google.ts";
-import type { HttpClient, HttpResponse } from "../../wire/http.ts";
+import type { HttpBody, HttpClient, HttpResponse } from "../../wire/http.ts";
 import { fault } from "./fault.ts";
 import { FIELDS, type GcsHead, headOf } from "./resource.ts";
 
@@ -15,7 +15,7 @@ export interface ApiRequest {
   /** Encoded, with its query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | string;
+  readonly body?: HttpBody;
   /** The object that a failure of the network is told of. */
   readonly key?: string | undefined;
   readonly signal: AbortSignal;

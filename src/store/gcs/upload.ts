@@ -10,6 +10,7 @@ import { SealiftError } from "../../core/error.ts";
 import type { ByteStream } from "../../core/object.ts";
 import type { HttpResponse } from "../../wire/http.ts";
 import { changed, checksum, cut } from "../fit.ts";
+import { partsOf } from "../parts.ts";
 import type { PutOptions, PutReceipt } from "../store.ts";
 import type { GcsApi } from "./api.ts";
 import { fault } from "./fault.ts";
@@ -34,16 +35,10 @@ export async function putObject(
 ): Promise<PutReceipt> {
   const generation = await generationOf(upload.api, key, options);
   const query = { name: key, ifGenerationMatch: generation, kmsKeyName: options.serverKeyName };
-  const single = options.sizeBytes <= upload.chunkBytes * SINGLE_CHUNKS;
-  const release = await upload.buffer.take(single ? options.sizeBytes : upload.chunkBytes, options.signal);
-  try {
-    const put = single ? putSingle : putResumable;
-    const { head, crc } = await put(upload, key, body, options, query);
-    if (head.sizeBytes === options.sizeBytes && head.crc32c === crc) return { head, crc32c: crc };
-    throw await withdrawn(upload.api, head);
-  } finally {
-    release();
-  }
+  const put = options.sizeBytes <= upload.chunkBytes * SINGLE_CHUNKS ? putSingle : putResumable;
+  const { head, crc } = await put(upload, key, body, options, query);
+  if (head.sizeBytes === options.sizeBytes && head.crc32c === crc) return { head, crc32c: crc };
+  throw await withdrawn(upload.api, head);
 }
 
 /** Where it is not known what became of the removal, it may still come to pass: nothing is built on what stands there meanwhile. */
@@ -80,33 +75,30 @@ interface Made {
 }
 
 async function putSingle(
-  { api }: Upload,
+  { api, buffer }: Upload,
   key: string,
   body: ByteStream,
   options: PutOptions,
   query: UploadQuery,
 ): Promise<Made> {
-  const { sizeBytes, attributes, signal, condition } = options;
   const boundary = `sealift-${randomBytes(18).toString("hex")}`;
   const part = (type: string) => `--${boundary}\r\nContent-Type: ${type}\r\n\r\n`;
-  // The checksum has always the same length, so the bytes can be put in their place before it is known.
-  const preamble = (crc: number) =>
-    Buffer.from(
-      `${part("application/json; charset=UTF-8")}${resourceOf(key, attributes, crc)}\r\n${part(mediaType(options))}`,
-    );
-  const start = preamble(0).length;
-  const end = Buffer.from(`\r\n--${boundary}--\r\n`);
-  const request = Buffer.allocUnsafe(start + sizeBytes + end.length);
-  let crc = 0;
-  for await (const { bytes } of chunks(request.subarray(start, start + sizeBytes), key, body, options))
-    crc = crc32c(bytes);
-  announced(key, options, crc);
-  request.set(preamble(crc));
-  request.set(end, start + sizeBytes);
   const headers = { "content-type": `multipart/related; boundary=${boundary}` };
   const path = api.upload({ ...query, uploadType: "multipart" });
-  const response = await api.send({ method: "POST", path, headers, body: request, key, signal });
-  return { head: await made(api, response, key, condition), crc };
+  const { sizeBytes, attributes, signal, condition } = options;
+  for await (const whole of partsOf(key, body, options, Math.max(sizeBytes, 1), buffer)) {
+    try {
+      const resource = `${part("application/json; charset=UTF-8")}${resourceOf(key, attributes, whole.crc32c)}\r\n`;
+      const start = Buffer.from(resource + part(mediaType(options)));
+      const end = Buffer.from(`\r\n--${boundary}--\r\n`);
+      const request = [start, ...whole.pieces, end];
+      const response = await api.send({ method: "POST", path, headers, body: request, key, signal });
+      return { head: await made(api, response, key, condition), crc: whole.crc32c };
+    } finally {
+      whole.release();
+    }
+  }
+  throw new SealiftError("INTERNAL", "a body without parts", { object: key });
 }
 
 /** Repeated in the resource; without either the service would set one of its own. */
@@ -126,15 +118,17 @@ async function made(
 }
 
 async function putResumable(
-  { api, chunkBytes }: Upload,
+  { api, buffer, chunkBytes }: Upload,
   key: string,
   body: ByteStream,
   options: PutOptions,
   query: UploadQuery,
 ): Promise<Made> {
   const resource = resourceOf(key, options.attributes, options.crc32c);
-  const session = await Session.start(api, key, resource, options, query);
+  const release = await buffer.take(chunkBytes, options.signal);
+  let session: Session | undefined;
   try {
+    session = await Session.start(api, key, resource, options, query);
     let crc = 0;
     for await (const { bytes, last } of chunks(Buffer.allocUnsafe(chunkBytes), key, body, options)) {
       crc = crc32c(bytes, crc);
@@ -148,8 +142,10 @@ async function putResumable(
     }
     throw new SealiftError("INTERNAL", "a body ended without its last chunk", { object: key });
   } catch (error) {
-    await session.cancel();
+    await session?.cancel();
     throw error;
+  } finally {
+    release();
   }
 }
 

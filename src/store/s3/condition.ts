@@ -7,7 +7,7 @@ import { changed, checksum } from "../fit.ts";
 import type { PutOptions } from "../store.ts";
 import type { Connection, S3Request } from "./connection.ts";
 import { atRestOf, fullCrc32cOf, isMd5, unquoted } from "./head.ts";
-import type { Part } from "./parts.ts";
+import type { Part } from "../parts.ts";
 import type { Reading } from "./reading.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -70,6 +70,8 @@ export function proveArrival(key: string, part: Part, { headers }: HttpResponse)
   }
   const etag = unquoted(headers["etag"] ?? "");
   if (!isMd5(etag, atRestOf(headers))) return;
-  if (createHash("md5").update(part.bytes).digest("hex") === etag) return;
+  const md5 = createHash("md5");
+  for (const piece of part.pieces) md5.update(piece);
+  if (md5.digest("hex") === etag) return;
   throw checksum(key, "S3 states another MD5 than that of the bytes sent");
 }

@@ -5,9 +5,9 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { SealiftError } from "../../core/error.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
-import { HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { bodyLength, type HttpBody, HttpClient, type HttpResponse } from "../../wire/http.ts";
 import type { AwsCredentials } from "../../wire/sigv4.ts";
-import { encodeKeyPath, encodeQuery, sha256Hex, signRequest, UNSIGNED_PAYLOAD } from "../../wire/sigv4.ts";
+import { bodySha256, encodeKeyPath, encodeQuery, signRequest, UNSIGNED_PAYLOAD } from "../../wire/sigv4.ts";
 import { readRefusal, type Refusal, refusalError } from "./refusal.ts";
 
 export interface ConnectionOptions {
@@ -30,7 +30,7 @@ export interface S3Request {
   readonly key?: string | undefined;
   readonly query?: Readonly<Record<string, string>> | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: Uint8Array | undefined;
+  readonly body?: HttpBody | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -150,9 +150,9 @@ export class Connection {
     const path = request.key === undefined ? basePath || "/" : `${basePath}/${keyPath(request.key)}`;
     const query = request.query ?? {};
     const headers: Record<string, string> = { ...request.headers, ...this.#extra, host: this.#host };
-    if (method === "PUT" || method === "POST") headers["content-length"] = String(body?.length ?? 0);
+    if (method === "PUT" || method === "POST") headers["content-length"] = String(bodyLength(body));
     // TLS protects the body from change; without it the signature does.
-    const payloadHash = origin.startsWith("https:") ? UNSIGNED_PAYLOAD : sha256Hex(body ?? "");
+    const payloadHash = origin.startsWith("https:") ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
     const credentials = await this.credentials();
     const signed = { method, path, query, headers, payloadHash, credentials, region, service, now: this.#now() };
     const encoded = encodeQuery(query);

@@ -5,7 +5,7 @@
  */
 import type { PutOptions } from "../store.ts";
 import type { Bucket } from "./condition.ts";
-import type { Part } from "./parts.ts";
+import type { Part } from "../parts.ts";
 import { abortUpload, completeUpload, createUpload, type SentPart, sendPart } from "./upload.ts";
 
 const IN_FLIGHT_MAX = 2;
@@ -50,7 +50,7 @@ export class Multipart {
           () => active.delete(upload),
           () => {},
         );
-        const most = part.bytes.length > LARGE_PART_BYTES ? 1 : IN_FLIGHT_MAX;
+        const most = part.sizeBytes > LARGE_PART_BYTES ? 1 : IN_FLIGHT_MAX;
         while (active.size >= most) await Promise.race(active);
       }
       await Promise.all(active);

@@ -19,7 +19,7 @@ import type {
 } from "../store.ts";
 import type { Bucket } from "./condition.ts";
 import { attributeHeaders, serverKeyHeaders } from "./head.ts";
-import { partsOf } from "./parts.ts";
+import { partsOf } from "../parts.ts";
 import {
   abortUpload,
   completeUpload,
@@ -61,7 +61,7 @@ export class S3Parts implements PartStore {
     for await (const whole of partsOf(key, body, options, Math.max(options.sizeBytes, 1), this.#options.buffer)) {
       try {
         const { etag, crc32c } = await sendPart(this.#options, upload, { ...whole, number }, options.signal);
-        return { first: number, last: number, sizeBytes: whole.bytes.length, crc32c, tag: etag };
+        return { first: number, last: number, sizeBytes: whole.sizeBytes, crc32c, tag: etag };
       } finally {
         whole.release();
       }

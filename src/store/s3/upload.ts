@@ -8,7 +8,7 @@ import { type Bucket, proveArrival, refusedWrite, sendConditional } from "./cond
 import type { Connection, S3Request } from "./connection.ts";
 import { unquoted } from "./head.ts";
 import { decodedKey } from "./listing.ts";
-import type { Part } from "./parts.ts";
+import type { Part } from "../parts.ts";
 import { parseRefusal } from "./refusal.ts";
 
 const NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -58,7 +58,7 @@ export async function sendPart(
     key,
     query: { partNumber: String(part.number), uploadId: id },
     headers: { "x-amz-checksum-crc32c": crc32cText(part.crc32c) },
-    body: part.bytes,
+    body: part.pieces,
     signal,
   });
   if (response.status !== 200) throw connection.error(await connection.refusal(response), "PUT", key);

@@ -13,7 +13,7 @@ import { type Bucket, pinOf, proveArrival, sendConditional } from "./condition.t
 import type { S3Request } from "./connection.ts";
 import { atRestOf, attributeHeaders, fullCrc32cOf, isMd5, serverKeyHeaders, unquoted, versionOf } from "./head.ts";
 import { Multipart } from "./multipart.ts";
-import { partsOf } from "./parts.ts";
+import { partsOf } from "../parts.ts";
 import { checkStanding, writtenHead } from "./written.ts";
 
 const MIB = 1024 * 1024;
@@ -57,7 +57,7 @@ export class Writing {
           method: "PUT",
           key,
           headers: { ...headers, "x-amz-checksum-crc32c": crc32cText(part.crc32c) },
-          body: part.bytes,
+          body: part.pieces,
           signal: options.signal,
         };
         const response = await sendConditional(this.#options, request, key, options.condition);

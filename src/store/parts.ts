@@ -1,14 +1,17 @@
 /** A body taken into memory under the process's allowance: whole, or part by part, and never longer or shorter than announced. */
-import type { Budget } from "../../core/budget.ts";
-import { crc32c } from "../../core/crc32c.ts";
-import type { ByteStream } from "../../core/object.ts";
-import { checksum, cut } from "../fit.ts";
-import type { PutOptions } from "../store.ts";
+import type { Budget } from "../core/budget.ts";
+import { crc32c } from "../core/crc32c.ts";
+import { SealiftError } from "../core/error.ts";
+import { Held } from "../core/held.ts";
+import type { ByteStream } from "../core/object.ts";
+import { checksum, cut } from "./fit.ts";
+import type { PutOptions } from "./store.ts";
 
 export interface Part {
   /** From 1. */
   readonly number: number;
-  readonly bytes: Buffer;
+  readonly pieces: readonly Uint8Array[];
+  readonly sizeBytes: number;
   readonly crc32c: number;
   /** CRC32C of the body up to and with this part. */
   readonly crc32cSoFar: number;
@@ -62,11 +65,9 @@ class PartBuffer {
   readonly #budget: Budget;
   readonly #signal: AbortSignal;
   #number = 0;
-  #bytes = Buffer.alloc(0);
-  #filled = 0;
+  #held: Held | undefined;
   #crc = 0;
   #crcSoFar = 0;
-  #release: (() => void) | undefined;
 
   constructor(sizeBytes: number, partBytes: number, budget: Budget, signal: AbortSignal) {
     this.#sizeBytes = sizeBytes;
@@ -77,33 +78,35 @@ class PartBuffer {
 
   async begin(): Promise<void> {
     const wanted = Math.min(this.#partBytes, this.#sizeBytes - this.#number * this.#partBytes);
-    this.#release = await this.#budget.take(wanted, this.#signal);
-    this.#bytes = Buffer.allocUnsafeSlow(wanted);
-    this.#filled = 0;
+    this.#held = await Held.room(wanted, this.#budget, this.#signal);
     this.#crc = 0;
     this.#number++;
   }
 
   /** Copies (callers wipe their chunks) and returns what did not fit. */
   fill(chunk: Uint8Array): Uint8Array {
-    const fitting = chunk.subarray(0, this.#bytes.length - this.#filled);
-    this.#bytes.set(fitting, this.#filled);
-    this.#filled += fitting.length;
+    const rest = this.#inHand().fill(chunk);
+    const fitting = chunk.subarray(0, chunk.length - rest.length);
     this.#crc = crc32c(fitting, this.#crc);
     this.#crcSoFar = crc32c(fitting, this.#crcSoFar);
-    return chunk.subarray(fitting.length);
+    return rest;
   }
 
   take(): Part {
-    const release = this.#release ?? (() => {});
-    this.#release = undefined;
-    const part = { number: this.#number, bytes: this.#bytes, crc32c: this.#crc, crc32cSoFar: this.#crcSoFar, release };
-    this.#bytes = Buffer.alloc(0);
-    return part;
+    const held = this.#inHand();
+    this.#held = undefined;
+    const { pieces, sizeBytes } = held;
+    const release = () => held.release();
+    return { number: this.#number, pieces, sizeBytes, crc32c: this.#crc, crc32cSoFar: this.#crcSoFar, release };
   }
 
   drop(): void {
-    this.#release?.();
-    this.#release = undefined;
+    this.#held?.release();
+    this.#held = undefined;
+  }
+
+  #inHand(): Held {
+    if (this.#held) return this.#held;
+    throw new SealiftError("INTERNAL", "a part was filled before it was begun");
   }
 }
