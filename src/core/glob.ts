@@ -58,47 +58,42 @@ function parse(body: string, pattern: string): Piece[] {
   return pieces;
 }
 
-/** Where to go on after a dead end: the piece after a wildcard, and how much the wildcard has taken. */
-interface Retreat {
-  piece: number;
-  at: number;
-}
-
 /**
- * Greedy, with one place to go back to for each kind of wildcard: the last `*` takes one more character until a `/`, then the
- * last `**` does. An earlier wildcard need never take more, so the work is bounded without a pattern of the wrong shape
- * becoming exponential, as a regular expression would.
+ * All places of the pattern that the key may have reached so far, character by character: pattern length times key length at the
+ * most, where going back to one wildcard of several would cost another factor of the key's length.
  */
 function matches(pieces: readonly Piece[], key: readonly string[]): boolean {
-  let piece = 0;
-  let at = 0;
-  let star: Retreat | undefined;
-  let any: Retreat | undefined;
-  while (at < key.length || piece < pieces.length) {
-    const wanted = pieces[piece];
-    if (wanted === "any") {
-      any = { piece: ++piece, at };
-      star = undefined;
-    } else if (wanted === "star") star = { piece: ++piece, at };
-    else if (at < key.length && fits(wanted, key[at] as string)) {
-      piece++;
-      at++;
-    } else {
-      const back = retreat(star, key) ?? retreat(any, key, true);
-      if (back === undefined) return false;
-      if (back === any) star = undefined;
-      ({ piece, at } = back);
+  let reached = new Uint8Array(pieces.length + 1);
+  let next = new Uint8Array(pieces.length + 1);
+  reach(pieces, reached, 0);
+  for (const character of key) {
+    let alive = false;
+    for (let place = 0; place < pieces.length; place++) {
+      if (reached[place] === 0) continue;
+      const to = after(pieces[place] as Piece, character, place);
+      if (to === undefined) continue;
+      reach(pieces, next, to);
+      alive = true;
     }
+    if (!alive) return false;
+    [reached, next] = [next, reached];
+    next.fill(0);
   }
-  return true;
+  return reached[pieces.length] === 1;
 }
 
-const fits = (wanted: Piece | undefined, character: string): boolean =>
-  wanted === "one" ? character !== "/" : typeof wanted === "object" && wanted.literal === character;
+/** The place behind a character; undefined: it does not fit. */
+function after(piece: Piece, character: string, place: number): number | undefined {
+  if (piece === "any") return place;
+  if (typeof piece === "object") return piece.literal === character ? place + 1 : undefined;
+  if (character === "/") return undefined;
+  return piece === "star" ? place : place + 1;
+}
 
-function retreat(back: Retreat | undefined, key: readonly string[], acrossSlash = false): Retreat | undefined {
-  if (back === undefined || back.at >= key.length) return undefined;
-  if (!acrossSlash && key[back.at] === "/") return undefined;
-  back.at++;
-  return back;
+/** Wildcards may stand for nothing: whoever is before one is behind it too. */
+function reach(pieces: readonly Piece[], places: Uint8Array, place: number): void {
+  for (let at = place; places[at] === 0; at++) {
+    places[at] = 1;
+    if (pieces[at] !== "star" && pieces[at] !== "any") return;
+  }
 }

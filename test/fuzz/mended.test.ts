@@ -88,6 +88,15 @@ describe("patterns", () => {
   });
 });
 
+describe("patterns of many wildcards", () => {
+  it("cost a pass of the pattern for each character, not for each place to go back to", () => {
+    // Seconds for each, when going back was what there was.
+    const keeps = compileGlob(`**${"a*".repeat(250)}b`);
+    for (let time = 0; time < 30; time++) expect(keeps("a".repeat(1024))).toBe(false);
+    expect(keeps(`${"a".repeat(300)}b`)).toBe(true);
+  });
+});
+
 describe("job files", () => {
   it("an alias without its anchor is said to be one, without being quoted", () => {
     const error = (() => {
