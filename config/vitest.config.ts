@@ -18,7 +18,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Where most of the time is spent waiting for worker processes, more files run at once.
     isolate: suite !== "losses",
-    maxWorkers: suite === "losses" ? 4 : 2,
+    maxWorkers: suite === "losses" || suite === "slow" || suite === "chaos" ? 4 : 2,
     // Two measurements at once would measure each other.
     fileParallelism: suite !== "bench",
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" },

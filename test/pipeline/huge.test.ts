@@ -135,7 +135,7 @@ describe("huge objects", { timeout: 180_000 }, () => {
 
   it("of a cancelled migration leave nothing behind", async () => {
     const { w, huge } = await openWorld([16 * MIB]);
-    w.slowUploads(150);
+    w.slowUploads(1500);
     const mid = await w.start();
     w.work("list");
     w.work("copy", 2);

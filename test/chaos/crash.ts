@@ -1,8 +1,8 @@
 /**
- * Crash points: a worker is ended by SIGKILL at every boundary between two steps, at its first pass and at a later one. Another
- * takes its place, and the migration ends whole. A failpoint that no scenario reaches is a failure.
+ * Crash points, in several files so that they run side by side: a worker is ended by SIGKILL at every boundary between two steps,
+ * at its first pass and at a later one. Another takes its place, and the migration ends whole. A failpoint that no step passes, or
+ * that is in none of the files, is a failure.
  */
-import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { FAILPOINTS, type Failpoint } from "../../src/core/failpoint.ts";
@@ -13,18 +13,13 @@ import { isUpload } from "./clouds.ts";
 import { Random } from "./random.ts";
 import { World } from "./world.ts";
 
-/** Named in FAILPOINTS before the steps they lie between exist. An entry whose step has come is stale, and fails below. */
-const NOT_BUILT_YET: readonly Failpoint[] = [];
-
 const OBJECTS = 80;
 /** Locks of two seconds, sweeps of two seconds, a backoff or two; the machine may be slow. */
 const ENDS_MS = 90_000;
+/** Each is in one file. */
+export const STEPS = ["page", "split", "object", "done", "big", "finalize"] as const;
 
 let world: World | undefined;
-afterEach(async () => {
-  await world?.close();
-  world = undefined;
-});
 
 async function until(
   w: World,
@@ -82,33 +77,32 @@ async function cleared(w: World, result: MigrationStatus["result"]) {
   return result;
 }
 
-const scenarios = FAILPOINTS.filter((name) => !NOT_BUILT_YET.includes(name)).flatMap((name) =>
+const scenarios = FAILPOINTS.flatMap((name) =>
   [1, /^(finalize|big)\./.test(name) ? 2 : 3].map((hit) => [name, hit] as const),
 );
 
-describe("a worker killed at a step's boundary costs nothing", { timeout: 2 * ENDS_MS + 60_000 }, () => {
-  it.each(scenarios)("%s, pass %i", crash);
+export const stepOf = (name: Failpoint): (typeof STEPS)[number] | undefined =>
+  STEPS.find((step) => name.startsWith(`${step}.`));
 
-  it("an armed worker really is ended by SIGKILL, and one whose failpoint is not passed lives", async () => {
-    world = await World.open(
-      { objects: 20, to: "gs", cloudLedger: false, shards: false, pageObjects: 4 },
-      new Random(4),
-    );
-    await world.start();
-    await world.work("list", { env: { SEALIFT_FAILPOINT: "done.written" } });
-    await world.work("copy", { env: { SEALIFT_FAILPOINT: "page.written" } });
-    await until(world, "the end", ({ result }) => result !== undefined);
-    expect(world.ownEnds).toEqual([]);
+/** Declares the tests of these steps, and more of their kind. */
+export function crashes(steps: readonly (typeof STEPS)[number][], more: () => void = () => undefined): void {
+  afterEach(async () => {
+    await world?.close();
+    world = undefined;
   });
+  const mine = scenarios.filter(([name]) => steps.some((step) => step === stepOf(name)));
+  describe("a worker killed at a step's boundary costs nothing", { timeout: 2 * ENDS_MS + 60_000 }, () => {
+    it.each(mine)("%s, pass %i", crash);
+    more();
+  });
+}
 
-  it("the failpoints that no scenario reaches are those that no step passes", () => {
-    const root = new URL("../../src/", import.meta.url).pathname;
-    const sources = readdirSync(root, { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ts") && !name.endsWith("core/failpoint.ts"))
-      .map((name) => readFileSync(root + name, "utf8"))
-      .join("\n");
-    expect(NOT_BUILT_YET.filter((name) => sources.includes(`"${name}"`))).toEqual([]);
-    const placed = FAILPOINTS.filter((name) => sources.includes(`"${name}"`));
-    expect([...new Set(scenarios.map(([name]) => name))]).toEqual(placed);
-  });
-});
+/** The ends of workers that nobody asked for. */
+export async function endsOf(armed: { readonly list: Failpoint; readonly copy: Failpoint }): Promise<string[]> {
+  world = await World.open({ objects: 20, to: "gs", cloudLedger: false, shards: false, pageObjects: 4 }, new Random(4));
+  await world.start();
+  await world.work("list", { env: { SEALIFT_FAILPOINT: armed.list } });
+  await world.work("copy", { env: { SEALIFT_FAILPOINT: armed.copy } });
+  await until(world, "the end", ({ result }) => result !== undefined);
+  return [...world.ownEnds];
+}

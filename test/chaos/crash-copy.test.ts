@@ -1,0 +1,3 @@
+import { crashes } from "./crash.ts";
+
+crashes(["object", "done"]);
