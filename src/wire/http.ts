@@ -91,9 +91,7 @@ export class HttpClient {
       const answering = this.#pool.request({
         method: request.method as "GET",
         path: request.path,
-        headers: lengthStated(request),
-        // An iterable is none of undici's types, and yet one of its bodies.
-        body: (request.body ?? null) as Uint8Array | string | null,
+        ...framed(request),
         signal: request.signal,
         // Without this undici closes the connection after every HEAD.
         reset: false,
@@ -110,9 +108,19 @@ export class HttpClient {
   }
 }
 
-/** Of pieces undici would not know the sum, and send chunks. */
-const lengthStated = ({ headers, body }: HttpRequest): Record<string, string> =>
-  Array.isArray(body) ? { ...headers, "content-length": String(bodyLength(body)) } : { ...headers };
+/**
+ * Of several pieces undici would not know the sum, and of none it would send nothing, not even the end. An iterable is none of its
+ * types, and yet one of its bodies.
+ */
+function framed({ headers, body }: HttpRequest): { headers: Record<string, string>; body: Uint8Array | string | null } {
+  if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
+    return { headers: { ...headers }, body: body ?? null };
+  }
+  const pieces = body.filter(({ length }) => length > 0);
+  if (pieces.length < 2) return { headers: { ...headers }, body: pieces[0] ?? Buffer.alloc(0) };
+  const stated = { ...headers, "content-length": String(bodyLength(pieces)) };
+  return { headers: stated, body: pieces as unknown as Uint8Array };
+}
 
 /** RFC 9110, 5.5 and 5.6.2; values are one character a byte. */
 const HEADER_NAME = /^[!#$%&'*+.^_`|~\w-]+$/;
