@@ -49,7 +49,8 @@ async function crash(name: Failpoint, hit: number): Promise<void> {
   );
   const w = world;
   const retries = needsRetry(name, hit);
-  if (retries) w.clouds.weather.destination.storm({ answer: { status: 503, body: "no" } }, isUpload, ENDS_MS);
+  // Not 503: being asked to slow down is waited for, much longer than a test should take.
+  if (retries) w.clouds.weather.destination.storm({ answer: { status: 500, body: "no" } }, isUpload, ENDS_MS);
   const env = { SEALIFT_FAILPOINT: `${name}:${hit}` };
   await w.start();
   const lister = await w.work("list", retries ? {} : { env });
