@@ -4,6 +4,7 @@
  * Guest: undici, hidden behind this file so that another client can take its place.
  */
 import type { LookupFunction } from "node:net";
+import { Readable } from "node:stream";
 import { Pool } from "undici";
 import { SealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
@@ -108,18 +109,17 @@ export class HttpClient {
   }
 }
 
-/**
- * Of several pieces undici would not know the sum, and of none it would send nothing, not even the end. An iterable is none of its
- * types, and yet one of its bodies.
- */
-function framed({ headers, body }: HttpRequest): { headers: Record<string, string>; body: Uint8Array | string | null } {
+/** Of several pieces undici would not know the sum, and would send them chunked; empty ones it does not expect. */
+function framed({ headers, body }: HttpRequest): {
+  headers: Record<string, string>;
+  body: Uint8Array | string | Readable | null;
+} {
   if (body === undefined || typeof body === "string" || body instanceof Uint8Array) {
     return { headers: { ...headers }, body: body ?? null };
   }
   const pieces = body.filter(({ length }) => length > 0);
   if (pieces.length < 2) return { headers: { ...headers }, body: pieces[0] ?? Buffer.alloc(0) };
-  const stated = { ...headers, "content-length": String(bodyLength(pieces)) };
-  return { headers: stated, body: pieces as unknown as Uint8Array };
+  return { headers: { ...headers, "content-length": String(bodyLength(pieces)) }, body: Readable.from(pieces) };
 }
 
 /** RFC 9110, 5.5 and 5.6.2; values are one character a byte. */
