@@ -190,7 +190,10 @@ describe("instruction files", () => {
     const file = JSON.stringify({ "x-amz-key-v2": b64(64), "x-amz-wrap-alg": "kms+context", "x-amz-iv": b64(12) });
     await harbour.plain("a.instruction", Buffer.from(file));
     const error = await errorOf(copyObject(listed, harbour.shores(), rulesOf(), quick));
-    expect([error.code, error.message]).toEqual(["SEAL_MALFORMED", expect.stringContaining("x-amz-c, x-amz-d, x-amz-i")]);
+    expect([error.code, error.message]).toEqual([
+      "SEAL_MALFORMED",
+      expect.stringContaining("x-amz-c, x-amz-d, x-amz-i"),
+    ]);
     expect([kmsCalls(), await headOf(harbour.destination, "a")]).toEqual([[], undefined]);
   });
 
