@@ -76,7 +76,12 @@ async function plaintext(
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
-  checkAsListed(opened.head, head);
+  try {
+    checkAsListed(opened.head, head);
+  } catch (error) {
+    await opened.cancel();
+    throw error;
+  }
   return openPlaintext(head, opened.body, ENVELOPES, kms, signal);
 }
 

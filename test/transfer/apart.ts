@@ -20,17 +20,19 @@ export interface Apart {
   readonly file: Record<string, unknown>;
 }
 
-const bareKey = async ({ directory }: KeyRing): Promise<Buffer> =>
+type Keys = Pick<KeyRing, "directory">;
+
+const bareKey = async ({ directory }: Keys): Promise<Buffer> =>
   Buffer.from(await readFile(join(directory, "old.key"), "latin1"), "base64");
 
-async function wrap(ring: KeyRing, dataKey: Uint8Array, bound: string): Promise<string> {
+async function wrap(ring: Keys, dataKey: Uint8Array, bound: string): Promise<string> {
   const key = await bareKey(ring);
   const iv = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", key, iv).setAAD(Buffer.from(bound));
   return Buffer.concat([iv, cipher.update(dataKey), cipher.final(), cipher.getAuthTag()]).toString("base64");
 }
 
-async function v1(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
+async function v1(ring: Keys, plaintext: Buffer): Promise<Apart> {
   const [dataKey, iv] = [randomBytes(32), randomBytes(16)];
   const ecb = createCipheriv("aes-256-ecb", await bareKey(ring), null);
   const cbc = createCipheriv("aes-256-cbc", dataKey, iv);
@@ -45,7 +47,7 @@ async function v1(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
   };
 }
 
-async function fresh(ring: KeyRing, envelope: Envelope, plaintext: Buffer, bound: string) {
+async function fresh(ring: Keys, envelope: Envelope, plaintext: Buffer, bound: string) {
   const { seal, dataKey } = envelope.fresh(new Map(), OLD);
   const body = await collect(envelope.seal(once(plaintext), seal, dataKey));
   const wrapped = await wrap(ring, dataKey.reveal(), bound);
@@ -53,7 +55,7 @@ async function fresh(ring: KeyRing, envelope: Envelope, plaintext: Buffer, bound
   return { body, wrapped, fixed: Object.fromEntries(seal.fixed) };
 }
 
-async function v2(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
+async function v2(ring: Keys, plaintext: Buffer): Promise<Apart> {
   const content = "AES/GCM/NoPadding";
   const { body, wrapped, fixed } = await fresh(ring, s3ecV2, plaintext, content);
   return {
@@ -70,7 +72,7 @@ async function v2(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
   };
 }
 
-async function v3(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
+async function v3(ring: Keys, plaintext: Buffer): Promise<Apart> {
   const { body, wrapped, fixed } = await fresh(ring, s3ecV3, plaintext, "115");
   return {
     body,
@@ -80,7 +82,7 @@ async function v3(ring: KeyRing, plaintext: Buffer): Promise<Apart> {
 }
 
 /** The data key of a V2 object, wrapped under the same bare key anew: what rotating it does to the file. */
-export async function wrappedAgain(ring: KeyRing, wrapped: string): Promise<string> {
+export async function wrappedAgain(ring: Keys, wrapped: string): Promise<string> {
   const bytes = Buffer.from(wrapped, "base64");
   const bound = "AES/GCM/NoPadding";
   const opened = createDecipheriv("aes-256-gcm", await bareKey(ring), bytes.subarray(0, 12));
@@ -89,6 +91,9 @@ export async function wrappedAgain(ring: KeyRing, wrapped: string): Promise<stri
 }
 
 const MAKE = { V1: v1, V2: v2, V3: v3 };
+
+export const makeApart = (ring: Keys, format: Format, plaintext: Buffer): Promise<Apart> =>
+  MAKE[format](ring, plaintext);
 
 export interface Put {
   readonly body: ListedObject;
@@ -103,7 +108,7 @@ export async function putApart(
   plaintext: Buffer,
   change: (made: Apart) => Apart = (made) => made,
 ): Promise<Put> {
-  const { body, metadata, file } = change(await MAKE[format](harbour.ring, plaintext));
+  const { body, metadata, file } = change(await makeApart(harbour.ring, format, plaintext));
   const own = new Map([...Object.entries(metadata), ["owner", "app"] as const]);
   return {
     file: await putFile(harbour, key, file),
