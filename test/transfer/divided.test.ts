@@ -300,6 +300,16 @@ describe("what is refused, the file with the body where it is no envelope", () =
     expect((await read("w")).equals(PLAINTEXT)).toBe(true);
   });
 
+  it("not a plain object with somebody's V2 file beside it, which no reader could tell: a full comparison does", async () => {
+    const { file: other } = await put("b", "V2");
+    const plain = await harbour.plain("a", Buffer.from("in the clear, and long enough"));
+    const planted = await putFile(harbour, "a", (await bytesOf(harbour.source, other.key)).toString());
+    expect(await told(run([plain, planted]))).toEqual(["a rewrapped", "a.instruction filtered"]);
+    const full = { full: true, signal: NEVER };
+    const finding = await verifyObject(plain, shoresOf(harbour), named({ attempts: 1 }), full);
+    expect([finding.verdict, finding.code]).toEqual(["unproven", "SEAL_FORGED"]);
+  });
+
   it("an envelope for which the destination has no room beside the object", async () => {
     harbour = new Harbour(ring, { destination: { traits: { metadataBytesMax: 400 } } });
     const { body, file } = await put("a", "V2");
