@@ -37,7 +37,7 @@ export interface Sealed extends Recognised {
   /** With its whole envelope. */
   readonly head: ObjectHead;
   /** The object that the envelope, or a part of it, is kept in; absent: its own head holds it. */
-  readonly file?: string | undefined;
+  readonly file?: ObjectHead | undefined;
 }
 
 /** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
@@ -62,7 +62,7 @@ function describe({ head, file, envelope, seal }: Sealed) {
     storageClass: head.storageClass,
     atRest: head.atRest.mode,
     atRestKey: head.atRest.keyName,
-    envelopeIn: file,
+    envelopeIn: file?.key,
     format: seal.format,
     content: seal.content,
     wrap: seal.wrap,

@@ -10,8 +10,11 @@ import type { ObjectStore, OpenObject } from "../store/store.ts";
 import { checkAsListed, pinOf } from "./pinned.ts";
 import { isSealed, recognise } from "./recognise.ts";
 
-/** What a listing says of a key at the source: its row, that nothing stands there, or (beyond its ends) nothing. */
-export type Neighbours = (key: string) => ListedObject | "absent" | undefined;
+/** One version of an object, by whatever saw it. */
+export type Seen = Pick<ListedObject, "version" | "etag" | "sizeBytes" | "head">;
+
+/** What is known of a key at the source, by a listing mostly: that version, that nothing stands there, or (beyond its ends) nothing. */
+export type Neighbours = (key: string) => Seen | "absent" | undefined;
 
 /** From objects that were listed without a gap, in ascending order. */
 export function neighboursIn(objects: readonly ListedObject[]): Neighbours {
@@ -33,8 +36,8 @@ export interface Place {
 /** A head with its whole envelope. */
 export interface Whole {
   readonly head: ObjectHead;
-  /** The file that the envelope, or a part of it, came from. */
-  readonly file?: string | undefined;
+  /** Of the file that the envelope, or a part of it, came from. */
+  readonly file?: ObjectHead | undefined;
 }
 
 export const NOTE_FILE =
@@ -64,7 +67,7 @@ export class Nearby {
       if (!format.awaits(head)) continue;
       const name = format.fileOf(head.key);
       const file = await this.#read(name, format);
-      if (file) return { head: joined(format, head, file), file: name };
+      if (file) return { head: joined(format, head, file), file: file.head };
     }
     return { head };
   }

@@ -28,6 +28,8 @@ export interface HugeUpload extends PartPlan {
   /** What is to be replaced; absent: nothing stands there. */
   readonly replaces?: VersionPin | undefined;
   readonly serverKeyName?: string | undefined;
+  /** The object beside it that its envelope was read from; absent: its own head held all of it. */
+  readonly file?: (VersionPin & { readonly key: string; readonly sizeBytes: number }) | undefined;
   readonly fixed: Fixed;
 }
 
@@ -73,11 +75,17 @@ export async function hugeAmong(
   return huge;
 }
 
-export function taskOf(listed: ListedObject, crossing: Crossing): Task {
+/** What was begun with one envelope is not compared with another, which somebody has put beside the object since. */
+const asBegun =
+  ({ file }: HugeUpload): Neighbours =>
+  (key) =>
+    file?.key === key ? file : "absent";
+
+export function taskOf(listed: ListedObject, crossing: Crossing, neighbours?: Neighbours): Task {
   // Few and dear: where a sample is verified, all of these are in it.
   const verify = crossing.rules.verify !== "none";
   const now = () => performance.now();
-  const nearby = nearbyAtSource(crossing, undefined);
+  const nearby = nearbyAtSource(crossing, neighbours);
   return { ...crossing, listed, verify, nearby, now, key: destinationKey(listed.key, crossing.shores) };
 }
 
@@ -104,7 +112,7 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   const plan = planOf(listed, crossing);
   if (!plan) throw new SealiftError("INTERNAL", "it was given out as huge and is not", { object: listed.key });
   const now = await sourceAsListed(listed, task);
-  const { head, move } = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
+  const { head, file, move } = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
   const { dataKey, outcome, attributes, serverKeyName } = await load(move, head, task);
   dataKey?.wipe();
   if (outcome !== "rewrapped" && outcome !== "carried") {
@@ -114,7 +122,8 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   const uploadId = await partsOf(task).begin(key, { sizeBytes, attributes, serverKeyName, signal });
   failpoint("big.begun", listed.key);
   const replaces = standing && pinOf(standing);
-  return { upload: { ...plan, uploadId, outcome, replaces, serverKeyName, fixed: fixedOf(attributes) } };
+  const from = file && { ...pinOf(file), key: file.key, sizeBytes: file.sizeBytes };
+  return { upload: { ...plan, uploadId, outcome, replaces, serverKeyName, file: from, fixed: fixedOf(attributes) } };
 }
 
 /** Completes it where all of it is there, and reads back what stands then. */
@@ -124,7 +133,7 @@ export async function finishHuge(
   witnesses: Witnesses,
   crossing: Crossing,
 ): Promise<Finished> {
-  const task = taskOf(listed, crossing);
+  const task = taskOf(listed, crossing, asBegun(upload));
   const { shores, signal, key } = task;
   const standing = await shores.destination.head(key, signal);
   // Completed before, by somebody who did not live to say so.
@@ -204,17 +213,17 @@ async function arrived(task: Task, upload: HugeUpload, crc32c: number | undefine
 /** Against the source itself, its data key too, as long as the source is what was listed. True: the keys were compared. */
 async function proven(task: Task, standing: ObjectHead): Promise<boolean> {
   const { listed, shores, signal } = task;
-  let now: ObjectHead;
+  let look: Awaited<ReturnType<typeof decide>>;
   try {
-    now = await sourceAsListed(listed, task);
+    const now = await sourceAsListed(listed, task);
+    look = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
   } catch (error) {
     // It went after the last of it was copied: what arrived is still whole, and known by its attributes and checksum.
     const { code } = asSealiftError(error);
     if (code === "STORE_CHANGED" || code === "STORE_NOT_FOUND") return false;
     throw error;
   }
-  const start = await startOf(shores.source, now, shores.envelopes, signal);
-  const { head: source, move } = await decide(now, start, task);
+  const { head: source, move } = look;
   const same = await compareStanding({ source, move, standing }, task, task.verify, false);
   if (same.why !== undefined) throw new SealiftError("VERIFY_MISMATCH", `read back, ${same.why}`);
   return same.verified;

@@ -11,6 +11,8 @@ import type { Crossing, Rules, Shores } from "./shores.ts";
 export interface Look extends Decision {
   /** With its whole envelope, wherever that came from: what is written and compared is made from this head. */
   readonly head: ObjectHead;
+  /** Of the file that it came from. */
+  readonly file?: ObjectHead | undefined;
 }
 
 /** The one way from a head at the source to a plan. */
@@ -25,7 +27,7 @@ export async function lookAt(
     const { plan, move } = planObject(whole, start, shores, rules);
     if (file === undefined || !move) return { head: whole, plan, move };
     const note = "its envelope was in an instruction file: written into its metadata";
-    return { head: whole, plan: { ...plan, notes: [...plan.notes, note] }, move };
+    return { head: whole, file, plan: { ...plan, notes: [...plan.notes, note] }, move };
   } catch (error) {
     if (!(error instanceof SealiftError) || !error.code.startsWith("SEAL_")) throw error;
     return { head, plan: refusal(error, undefined) };

@@ -300,7 +300,11 @@ describe.each(Object.keys(OPEN))("to %s, a huge object", (kind) => {
     const plaintext = await openPlaintext(opened.head, opened.body, across.shores.envelopes, [ring.kms], NEVER);
     expect(sha256(await collect(plaintext))).toBe(sha256(text));
     expect(harbour.leaked()).toBe(0);
+    // What is put beside it since is not what was begun: it is neither believed nor held against what arrived.
+    await harbour.raw(harbour.source, "a.instruction", Buffer.from("{}"));
+    expect(await finished(body, upload, across)).toMatchObject({ receipt: { outcome: "rewrapped", verified: false } });
     await harbour.source.inner.remove("a.instruction", NEVER);
+    expect(await finished(body, upload, across)).toMatchObject({ receipt: { outcome: "rewrapped", verified: false } });
     if (format === "V3") expect([...(await hugeAmong([body], across))]).toEqual([]);
   });
 
