@@ -10,7 +10,7 @@ import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
-import { pinOf } from "../transfer/pinned.ts";
+import { checkAsListed, pinOf } from "../transfer/pinned.ts";
 import { openPlaintext } from "../transfer/read.ts";
 import { ACCESS_OPTIONS, KMS_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -76,7 +76,13 @@ async function plaintext(
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
-  return openPlaintext(opened.head, opened.body, ENVELOPES, kms, signal);
+  try {
+    checkAsListed(opened.head, head);
+  } catch (error) {
+    await opened.cancel();
+    throw error;
+  }
+  return openPlaintext(head, opened.body, ENVELOPES, kms, signal);
 }
 
 /** The whole plaintext, and only then the first byte of it. */

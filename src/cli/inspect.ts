@@ -4,6 +4,7 @@ import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import type { ObjectStore } from "../store/store.ts";
+import { Nearby } from "../transfer/divided.ts";
 import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
 import { ACCESS_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
@@ -33,18 +34,23 @@ export const inspect: Command = {
 };
 
 export interface Sealed extends Recognised {
+  /** With its whole envelope. */
   readonly head: ObjectHead;
+  /** The object that the envelope, or a part of it, is kept in; absent: its own head holds it. */
+  readonly file?: ObjectHead | undefined;
 }
 
 /** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
 export async function readSeal(store: ObjectStore, key: string, signal: AbortSignal): Promise<Sealed> {
-  const head = await store.head(key, signal);
-  if (head === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
-  return { head, ...recognise(head, await startOf(store, head, ENVELOPES, signal), ENVELOPES) };
+  const now = await store.head(key, signal);
+  if (now === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
+  const nearby = new Nearby({ store, prefix: "", envelopes: ENVELOPES, signal }, undefined);
+  const { head, file } = await nearby.whole(now);
+  return { head, file, ...recognise(head, await startOf(store, head, ENVELOPES, signal), ENVELOPES) };
 }
 
 /** Everything but the wrapped key itself: it is no secret, and still nobody's business in a terminal or a ticket. */
-function describe({ head, envelope, seal }: Sealed) {
+function describe({ head, file, envelope, seal }: Sealed) {
   const { wrapped } = seal;
   return {
     object: head.key,
@@ -56,6 +62,7 @@ function describe({ head, envelope, seal }: Sealed) {
     storageClass: head.storageClass,
     atRest: head.atRest.mode,
     atRestKey: head.atRest.keyName,
+    envelopeIn: file?.key,
     format: seal.format,
     content: seal.content,
     wrap: seal.wrap,

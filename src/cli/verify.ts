@@ -3,6 +3,8 @@ import { openShores } from "../compose.ts";
 import { rulesOf } from "../compose/work.ts";
 import type { ExitCode } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
+import type { ListedObject } from "../core/object.ts";
+import type { Neighbours } from "../transfer/divided.ts";
 import type { Shores } from "../transfer/shores.ts";
 import { type Finding, type Verdict, verifyObject } from "../transfer/verify.ts";
 import { countText, table } from "./amounts.ts";
@@ -48,7 +50,8 @@ async function compare(invocation: Invocation, job: Job, shores: Shores): Promis
   const counts = Object.fromEntries(VERDICTS.map((verdict) => [verdict, 0])) as Record<Verdict, number>;
   const sums = { verified: 0, opened: 0, objects: 0 };
   const named: Finding[] = [];
-  const look = (object: Parameters<typeof verifyObject>[0]) => verifyObject(object, shores, rules, { full, signal });
+  const look = (object: ListedObject, neighbours: Neighbours) =>
+    verifyObject(object, shores, rules, { full, neighbours, signal });
   for await (const { seen } of survey(shores, atOnce, objectsMax, signal, look)) {
     counts[seen.verdict]++;
     sums.objects++;

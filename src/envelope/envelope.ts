@@ -35,12 +35,31 @@ export interface FreshSeal {
   readonly dataKey: DataKey;
 }
 
+/**
+ * An envelope that is divided from its body: kept, whole or in part, in an object of its own, the file. Readers know it by its name
+ * alone, and they look for it only where the body's own head is not enough.
+ */
+export interface Divided {
+  /** What is longer is no such file. */
+  readonly fileBytesMax: number;
+  /** The name of a body's file, whether or not there is one. */
+  fileOf(body: string): string;
+  /** The body that a file of this name would be for; undefined: no file is called so. */
+  bodyOf(file: string): string | undefined;
+  /** The head shows no wrapped key and no sign of another format: a file, if there is one, decides what the object is. */
+  awaits(head: ObjectHead): boolean;
+  /** The body's head as if all of its envelope stood there. Throws SEAL_MALFORMED also where the two say different things. */
+  join(head: ObjectHead, file: Uint8Array): ObjectHead;
+}
+
 export interface Envelope {
   readonly id: string; // s3ec-v1, s3ec-v2, s3ec-v3, plain
   /** at-end: plaintext flows before it is proven, so it may only flow into a put that can still be withdrawn. */
   readonly verifies: "by-segment" | "at-end" | "never";
   /** How much of the object's start `read` needs. */
   readonly prefixBytesMax: number;
+  /** Absent where the format has no such files. */
+  readonly divided?: Divided;
   /** undefined: not this format. Throws SEAL_MALFORMED: this format, but broken; SEAL_UNSUPPORTED: whole, but not carried. Never guesses. */
   read(head: ObjectHead, prefix: Uint8Array): Seal | undefined;
   /**

@@ -1,6 +1,7 @@
 /** Signs of client-side envelopes that are known but not carried. Taking such an object for plain would seal it twice. */
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
+import { INSTRUCTION_SUFFIX } from "./s3ec/names.ts";
 
 const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
   { name: /^encryptiondata$/, means: "Azure Storage client-side encryption (also Snowflake on GCS and Azure)" },
@@ -8,22 +9,21 @@ const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
   { name: /^client-side-encryption-/, means: "Alibaba OSS client-side encryption" },
 ];
 
-/** The marker is optional: the Ruby, PHP and .NET clients write instruction files that only their name gives away. */
-const INSTRUCTION_SUFFIX = ".instruction";
+/**
+ * What such a sign means, where the object shows one. The marker of instruction files is optional: the Ruby, PHP and .NET clients
+ * write files that only their name gives away.
+ */
+export function foreignSign({ key, attributes }: ObjectHead): string | undefined {
+  for (const name of attributes.metadata.keys()) {
+    const sign = SIGNS.find((known) => known.name.test(name.toLowerCase()));
+    if (sign !== undefined) return `metadata ${JSON.stringify(name.slice(0, 64))}: ${sign.means}`;
+  }
+  if (!key.endsWith(INSTRUCTION_SUFFIX)) return undefined;
+  return `named ${INSTRUCTION_SUFFIX}: by this name an S3EC instruction file, but no object beside it waits for one`;
+}
 
 /** Throws SEAL_UNSUPPORTED where the object shows such a sign. */
 export function refuseForeign(head: ObjectHead): void {
-  for (const name of head.attributes.metadata.keys()) {
-    const sign = SIGNS.find((known) => known.name.test(name.toLowerCase()));
-    if (sign !== undefined) throw refused(head, `metadata ${JSON.stringify(name.slice(0, 64))}: ${sign.means}`);
-  }
-  if (head.key.endsWith(INSTRUCTION_SUFFIX)) {
-    throw refused(
-      head,
-      `named ${INSTRUCTION_SUFFIX}: by this name an S3EC instruction file, the envelope of another object`,
-    );
-  }
+  const sign = foreignSign(head);
+  if (sign !== undefined) throw new SealiftError("SEAL_UNSUPPORTED", sign, { object: head.key });
 }
-
-const refused = (head: ObjectHead, what: string): SealiftError =>
-  new SealiftError("SEAL_UNSUPPORTED", what, { object: head.key });

@@ -116,6 +116,15 @@ export const big = z.strictObject({
   groupParts: z.number().int().positive(),
   replaces: z.strictObject({ version: z.string().max(1024).optional(), etag: z.string().max(256) }).optional(),
   serverKeyName: z.string().max(4096).optional(),
+  /** The object beside it that its envelope was read from. */
+  file: z
+    .strictObject({
+      key: z.string().min(1).max(1024),
+      version: z.string().max(1024).optional(),
+      etag: z.string().max(256),
+      sizeBytes: count,
+    })
+    .optional(),
   /** Names of what was set beside the object, and one digest of the values (transfer/fixed.ts). */
   fixed: z.strictObject({ names: z.array(z.string().max(8192)).max(1000), sha256 }),
   worker: z.string().max(200),

@@ -97,7 +97,7 @@ async function begin(big: Big, turn: number): Promise<BigRecord | BigDoneRecord>
   const begun = await tried(big, () => beginHuge(object, crossing));
   if ("lost" in begun || "missing" in begun) throw new SealiftError("INTERNAL", "a beginning that is none");
   if ("receipt" in begun) return conclude(big, begun.receipt);
-  const { replaces, serverKeyName, ...upload } = begun.upload;
+  const { replaces, serverKeyName, file, ...upload } = begun.upload;
   const mine: BigRecord = {
     v: 1,
     mid,
@@ -108,6 +108,7 @@ async function begin(big: Big, turn: number): Promise<BigRecord | BigDoneRecord>
     fixed: { names: [...upload.fixed.names], sha256: upload.fixed.sha256 },
     ...(replaces === undefined ? {} : { replaces: pin(replaces) }),
     ...(serverKeyName === undefined ? {} : { serverKeyName }),
+    ...(file === undefined ? {} : { file: { ...pin(file), key: file.key, sizeBytes: file.sizeBytes } }),
     worker: context.name,
     at: context.now().toISOString(),
   };

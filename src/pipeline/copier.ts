@@ -101,7 +101,7 @@ async function workPage(
   checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
   const crossing = { shores: work.shores, rules: work.rules, signal: context.signal };
-  const huge = await hugeAmong(chosen, crossing);
+  const huge = await hugeAmong(chosen, crossing, neighboursIn(page.objects));
   const small = chosen.filter(({ key }) => !huge.has(key));
   // A worker that was killed in the middle of this page may have left uploads that nobody will complete.
   if (care.afterDeath) await abortLeftovers(small, Date.parse(work.plan.createdAt), crossing);

@@ -5,15 +5,16 @@
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { DataKey } from "../core/key.ts";
 import type { Attributes, ByteStream, ListedObject, ObjectHead, VersionPin } from "../core/object.ts";
-import type { Outcome, Plan } from "../core/plan.ts";
+import type { Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
 import { lostOnTheWay } from "./attributes.ts";
-import { type Neighbours, refuseDivided } from "./divided.ts";
+import { type Nearby, type Neighbours, NOTE_FILE } from "./divided.ts";
 import { freshKey, handOver } from "./keys.ts";
-import { attributesOf, type Decision, type Move, planObject } from "./plan.ts";
+import { type Look, lookAt, nearbyAtSource } from "./look.ts";
+import { attributesOf, type Move } from "./plan.ts";
 import { Passage } from "./passage.ts";
 import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
 import { peek, prefixBytes, startOf } from "./recognise.ts";
@@ -44,7 +45,7 @@ export interface Task extends Crossing {
   /** The key at the destination. */
   readonly key: string;
   readonly verify: boolean;
-  readonly neighbours: Neighbours | undefined;
+  readonly nearby: Nearby;
   readonly now: () => number;
 }
 
@@ -59,7 +60,9 @@ export async function copyObject(
 ): Promise<Receipt> {
   try {
     const { signal, verify, neighbours, now = () => performance.now() } = options;
-    const task = { listed, shores, rules, signal, verify, neighbours, now, key: destinationKey(listed.key, shores) };
+    const nearby = nearbyAtSource({ shores, rules, signal }, neighbours);
+    if (await nearby.servesBody(listed)) return leftOut(listed.key);
+    const task = { listed, shores, rules, signal, verify, nearby, now, key: destinationKey(listed.key, shores) };
     const standing = options.standing ? undefined : await shores.destination.head(task.key, signal);
     if (!standing) return await ship(task, "absent");
     return (await judge(task, standing)) ?? (await ship(task, pinOf(standing)));
@@ -68,12 +71,22 @@ export async function copyObject(
   }
 }
 
+/** Whatever becomes of the body, its envelope goes with it and nowhere else. */
+const leftOut = (key: string): Receipt => ({
+  key,
+  outcome: "filtered",
+  bytes: 0,
+  verified: false,
+  attempts: 1,
+  notes: [NOTE_FILE],
+});
+
 /** A receipt where the object is there already, undefined where the job says to replace what is there instead. */
 export async function judge(task: Task, standing: ObjectHead): Promise<Receipt | undefined> {
   const { listed, shores, rules, signal } = task;
-  const source = await sourceAsListed(listed, task);
-  const start = await startOf(shores.source, source, shores.envelopes, signal);
-  const { plan, move } = await decide(source, start, task);
+  const listedNow = await sourceAsListed(listed, task);
+  const start = await startOf(shores.source, listedNow, shores.envelopes, signal);
+  const { head: source, plan, move } = await decide(listedNow, start, task);
   const same = await compareStanding({ source, move, standing }, task, task.verify, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
@@ -83,27 +96,25 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
 }
 
-export async function decide(head: ObjectHead, prefix: Uint8Array, task: Task): Promise<{ plan: Plan; move: Move }> {
-  const decision = accepted(planObject(head, prefix, task.shores, task.rules));
-  await refuseDivided(head.key, decision.move, task, task.neighbours);
-  return decision;
-}
-
-function accepted({ plan, move }: Decision): { plan: Plan; move: Move } {
-  if (move) return { plan, move };
+/** Its head whole, and what is to be done with it. */
+export async function decide(head: ObjectHead, start: Uint8Array, task: Task): Promise<Look & { readonly move: Move }> {
+  const look = await lookAt(head, start, task, task.nearby);
+  const { plan, move } = look;
+  if (move) return { ...look, move };
   throw new SealiftError(plan.code ?? "INTERNAL", plan.reason ?? "refused without a reason");
 }
 
 async function ship(task: Task, condition: Condition): Promise<Receipt> {
   const { listed, shores } = task;
+  await task.nearby.foresee(listed.key);
   let opened = await openSource(task);
   let done = false;
   try {
     checkAsListed(opened.head, listed);
     const openedMs = task.now();
     const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
-    const { plan, move } = await decide(opened.head, peeked.prefix, task);
-    const cargo = await load(move, opened.head, task);
+    const { head, plan, move } = await decide(opened.head, peeked.prefix, task);
+    const cargo = await load(move, head, task);
     try {
       let { body } = peeked;
       if (task.now() - openedMs > BODY_IDLE_MS) {

@@ -11,10 +11,11 @@ import type { PartStore, PartUpload } from "../store/store.ts";
 import { decide, judge, load, type Task } from "./copy.ts";
 import { type Fixed, fixedOf, stillFixed } from "./fixed.ts";
 import { holdingOf, type Witnesses, wholeCrc32c } from "./holding.ts";
+import type { Neighbours } from "./divided.ts";
+import { lookAt, nearbyAtSource } from "./look.ts";
 import { inLanes } from "./page.ts";
 import { type PartPlan, planParts } from "./partplan.ts";
 import { pinOf, sourceAsListed } from "./pinned.ts";
-import { planObject } from "./plan.ts";
 import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
 import { compareStanding } from "./same.ts";
@@ -27,6 +28,8 @@ export interface HugeUpload extends PartPlan {
   /** What is to be replaced; absent: nothing stands there. */
   readonly replaces?: VersionPin | undefined;
   readonly serverKeyName?: string | undefined;
+  /** The object beside it that its envelope was read from; absent: its own head held all of it. */
+  readonly file?: (VersionPin & { readonly key: string; readonly sizeBytes: number }) | undefined;
   readonly fixed: Fixed;
 }
 
@@ -52,7 +55,11 @@ const planOf = ({ sizeBytes }: { sizeBytes: number }, { shores, rules }: Crossin
  * Keys of those that are to be divided. It moves nothing and refuses nothing: an object about which there is any doubt is left to
  * the page, which says what is wrong with it.
  */
-export async function hugeAmong(objects: readonly ListedObject[], crossing: Crossing): Promise<ReadonlySet<string>> {
+export async function hugeAmong(
+  objects: readonly ListedObject[],
+  crossing: Crossing,
+  neighbours?: Neighbours,
+): Promise<ReadonlySet<string>> {
   const { shores, rules, signal } = crossing;
   const { attempts, delayMs } = rules;
   const huge = new Set<string>();
@@ -61,18 +68,25 @@ export async function hugeAmong(objects: readonly ListedObject[], crossing: Cros
     const tried = await retrying({ attempts, delayMs, signal, random: Math.random }, async () => {
       const head = await sourceAsListed(object, crossing);
       const start = await startOf(shores.source, head, shores.envelopes, signal);
-      return planObject(head, start, shores, rules).move?.action;
+      return (await lookAt(head, start, crossing, nearbyAtSource(crossing, neighbours))).move?.action;
     });
     if ("value" in tried && (tried.value === "rewrap" || tried.value === "carry")) huge.add(object.key);
   });
   return huge;
 }
 
-export function taskOf(listed: ListedObject, crossing: Crossing): Task {
+/** What was begun with one envelope is not compared with another, which somebody has put beside the object since. */
+const asBegun =
+  ({ file }: HugeUpload): Neighbours =>
+  (key) =>
+    file?.key === key ? file : "absent";
+
+export function taskOf(listed: ListedObject, crossing: Crossing, neighbours?: Neighbours): Task {
   // Few and dear: where a sample is verified, all of these are in it.
   const verify = crossing.rules.verify !== "none";
   const now = () => performance.now();
-  return { ...crossing, listed, verify, neighbours: undefined, now, key: destinationKey(listed.key, crossing.shores) };
+  const nearby = nearbyAtSource(crossing, neighbours);
+  return { ...crossing, listed, verify, nearby, now, key: destinationKey(listed.key, crossing.shores) };
 }
 
 /** The name of the upload at the destination. */
@@ -97,8 +111,8 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   if (receipt) return { receipt };
   const plan = planOf(listed, crossing);
   if (!plan) throw new SealiftError("INTERNAL", "it was given out as huge and is not", { object: listed.key });
-  const head = await sourceAsListed(listed, task);
-  const { move } = await decide(head, await startOf(shores.source, head, shores.envelopes, signal), task);
+  const now = await sourceAsListed(listed, task);
+  const { head, file, move } = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
   const { dataKey, outcome, attributes, serverKeyName } = await load(move, head, task);
   dataKey?.wipe();
   if (outcome !== "rewrapped" && outcome !== "carried") {
@@ -108,7 +122,8 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   const uploadId = await partsOf(task).begin(key, { sizeBytes, attributes, serverKeyName, signal });
   failpoint("big.begun", listed.key);
   const replaces = standing && pinOf(standing);
-  return { upload: { ...plan, uploadId, outcome, replaces, serverKeyName, fixed: fixedOf(attributes) } };
+  const from = file && { ...pinOf(file), key: file.key, sizeBytes: file.sizeBytes };
+  return { upload: { ...plan, uploadId, outcome, replaces, serverKeyName, file: from, fixed: fixedOf(attributes) } };
 }
 
 /** Completes it where all of it is there, and reads back what stands then. */
@@ -118,7 +133,7 @@ export async function finishHuge(
   witnesses: Witnesses,
   crossing: Crossing,
 ): Promise<Finished> {
-  const task = taskOf(listed, crossing);
+  const task = taskOf(listed, crossing, asBegun(upload));
   const { shores, signal, key } = task;
   const standing = await shores.destination.head(key, signal);
   // Completed before, by somebody who did not live to say so.
@@ -198,16 +213,17 @@ async function arrived(task: Task, upload: HugeUpload, crc32c: number | undefine
 /** Against the source itself, its data key too, as long as the source is what was listed. True: the keys were compared. */
 async function proven(task: Task, standing: ObjectHead): Promise<boolean> {
   const { listed, shores, signal } = task;
-  let source: ObjectHead;
+  let look: Awaited<ReturnType<typeof decide>>;
   try {
-    source = await sourceAsListed(listed, task);
+    const now = await sourceAsListed(listed, task);
+    look = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
   } catch (error) {
     // It went after the last of it was copied: what arrived is still whole, and known by its attributes and checksum.
     const { code } = asSealiftError(error);
     if (code === "STORE_CHANGED" || code === "STORE_NOT_FOUND") return false;
     throw error;
   }
-  const { move } = await decide(source, await startOf(shores.source, source, shores.envelopes, signal), task);
+  const { head: source, move } = look;
   const same = await compareStanding({ source, move, standing }, task, task.verify, false);
   if (same.why !== undefined) throw new SealiftError("VERIFY_MISMATCH", `read back, ${same.why}`);
   return same.verified;

@@ -1,12 +1,45 @@
-/** What would be done with one listed object: its head is read, nothing is opened or written. */
-import { asSealiftError } from "../core/error.ts";
-import type { ListedObject } from "../core/object.ts";
-import type { Plan } from "../core/plan.ts";
-import { type Neighbours, refuseDivided } from "./divided.ts";
+/** What would be done with one object: its head is read, and its envelope where that is kept apart; nothing is opened or written. */
+import { SealiftError } from "../core/error.ts";
+import type { ListedObject, ObjectHead } from "../core/object.ts";
+import type { Action, Plan } from "../core/plan.ts";
+import { Nearby, type Neighbours, NOTE_FILE } from "./divided.ts";
 import { sourceAsListed } from "./pinned.ts";
-import { planObject } from "./plan.ts";
+import { type Decision, planObject, refusal } from "./plan.ts";
 import { startOf } from "./recognise.ts";
-import type { Rules, Shores } from "./shores.ts";
+import type { Crossing, Rules, Shores } from "./shores.ts";
+
+export interface Look extends Decision {
+  /** With its whole envelope, wherever that came from: what is written and compared is made from this head. */
+  readonly head: ObjectHead;
+  /** Of the file that it came from. */
+  readonly file?: ObjectHead | undefined;
+}
+
+/** The one way from a head at the source to a plan. */
+export async function lookAt(
+  head: ObjectHead,
+  start: Uint8Array,
+  { shores, rules }: Crossing,
+  nearby: Nearby,
+): Promise<Look> {
+  try {
+    const { head: whole, file } = await nearby.whole(head);
+    const { plan, move } = planObject(whole, start, shores, rules);
+    if (file === undefined || !move) return { head: whole, plan, move };
+    const note = "its envelope was in an instruction file: written into its metadata";
+    return { head: whole, file, plan: { ...plan, notes: [...plan.notes, note] }, move };
+  } catch (error) {
+    if (!(error instanceof SealiftError) || !error.code.startsWith("SEAL_")) throw error;
+    return { head, plan: refusal(error, undefined) };
+  }
+}
+
+export function nearbyAtSource({ shores, signal }: Crossing, neighbours: Neighbours | undefined): Nearby {
+  const { source, sourcePrefix, envelopes } = shores;
+  return new Nearby({ store: source, prefix: sourcePrefix, envelopes, signal }, neighbours);
+}
+
+export type Foreseen = Omit<Plan, "action"> & { readonly action: Action | "filtered" };
 
 export async function planSource(
   listed: ListedObject,
@@ -14,17 +47,16 @@ export async function planSource(
   rules: Rules,
   signal: AbortSignal,
   neighbours: Neighbours | undefined,
-): Promise<Plan> {
-  const source = listed.head ?? (await sourceAsListed(listed, { shores, rules, signal }));
-  const start = await startOf(shores.source, source, shores.envelopes, signal);
-  const { plan, move } = planObject(source, start, shores, rules);
-  if (!move) return plan;
+): Promise<Foreseen> {
+  const crossing = { shores, rules, signal };
+  const nearby = nearbyAtSource(crossing, neighbours);
   try {
-    await refuseDivided(source.key, move, { shores, rules, signal }, neighbours);
-    return plan;
+    if (await nearby.servesBody(listed)) return { action: "filtered", envelope: "", notes: [NOTE_FILE] };
   } catch (error) {
-    const { code, message } = asSealiftError(error);
-    if (code !== "SEAL_UNSUPPORTED") throw error;
-    return { action: "refuse", envelope: "unknown", code, reason: message, notes: [] };
+    if (!(error instanceof SealiftError) || !error.code.startsWith("SEAL_")) throw error;
+    return refusal(error, undefined);
   }
+  const source = listed.head ?? (await sourceAsListed(listed, crossing));
+  const start = await startOf(shores.source, source, shores.envelopes, signal);
+  return (await lookAt(source, start, crossing, nearby)).plan;
 }

@@ -6,7 +6,7 @@ import type { Crossing } from "./shores.ts";
 export const pinOf = ({ version, etag }: VersionPin): VersionPin => ({ version, etag });
 
 /** Also for answers to pinned requests: a store that ignores the pin would give another object's bytes under this one's name. */
-export function checkAsListed(head: ObjectHead, listed: ListedObject): void {
+export function checkAsListed(head: ObjectHead, listed: Pick<ListedObject, "version" | "etag" | "sizeBytes">): void {
   const sameVersion = listed.version === undefined || head.version === undefined || listed.version === head.version;
   if (sameVersion && head.etag === listed.etag && head.sizeBytes === listed.sizeBytes) return;
   throw new SealiftError("STORE_CHANGED", "it is no longer the object that was listed");

@@ -168,7 +168,7 @@ function notesOf(move: Move, head: ObjectHead, rules: Rules): string[] {
   return [`no client-side envelope${atRest}: written in the clear, ${where}`];
 }
 
-function refusal(error: SealiftError, recognised: Recognised | undefined): Plan {
+export function refusal(error: SealiftError, recognised: Recognised | undefined): Plan {
   const action: Action = "refuse";
   const seal = recognised?.seal;
   return {

@@ -5,10 +5,10 @@
 import { type Code, SealiftError } from "../core/error.ts";
 import type { ListedObject, ObjectHead } from "../core/object.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { type Neighbours, refuseDivided } from "./divided.ts";
+import { type Nearby, type Neighbours, NOTE_FILE } from "./divided.ts";
+import { lookAt, nearbyAtSource } from "./look.ts";
 import { emptyReceipt, inLanes, isVerified } from "./page.ts";
 import { checkAsListed, sourceAsListed } from "./pinned.ts";
-import { planObject } from "./plan.ts";
 import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
 import { compareStanding } from "./same.ts";
@@ -113,31 +113,40 @@ async function proveObject(
   look: Look,
 ): Promise<Receipt | Doubt> {
   const { key } = listed;
-  if (!row) return { key, why: "missing", message: "nothing stands at the destination" };
   const { rules, signal } = crossing;
   const patience = { attempts: rules.attempts, delayMs: rules.delayMs, signal, random: Math.random };
-  const tried = await retrying(patience, () => compare(listed, row, crossing, look));
+  const tried = await retrying(patience, async () => {
+    const nearby = nearbyAtSource(crossing, look.neighbours);
+    if (await nearby.servesBody(listed)) return "left out";
+    return row ? compare(listed, row, crossing, { ...look, nearby }) : "missing";
+  });
   if ("error" in tried) {
     const { code, message } = tried.error;
     if (HOPELESS.has(code)) throw tried.error;
     return { key, why: code, message };
   }
+  if (tried.value === "left out") return { ...emptyReceipt(key, "filtered"), notes: [NOTE_FILE] };
+  if (tried.value === "missing") return { key, why: "missing", message: "nothing stands at the destination" };
   const { why, verified, notes } = tried.value;
   if (why !== undefined) return { key, why: "different", message: why };
   return { ...emptyReceipt(key, "already"), verified, attempts: tried.attempts, notes };
 }
 
-async function compare(listed: ListedObject, row: ListedObject, crossing: Crossing, { verify, neighbours }: Look) {
+async function compare(
+  listed: ListedObject,
+  row: ListedObject,
+  crossing: Crossing,
+  { verify, nearby }: { readonly verify: boolean; readonly nearby: Nearby },
+) {
   const { shores, rules, signal } = crossing;
   const differs = (why: string) => ({ why, verified: false, notes: [] });
   const standing = await standingAsListed(row, crossing);
   if (!standing) return differs("it is gone from the destination");
   if (!isStampOf(standing.attributes.metadata, rules.migration)) return differs("its stamp is not this migration's");
-  const source = listed.head ?? (await sourceAsListed(listed, crossing));
-  const start = await startOf(shores.source, source, shores.envelopes, signal);
-  const { plan, move } = planObject(source, start, shores, rules);
+  const now = listed.head ?? (await sourceAsListed(listed, crossing));
+  const start = await startOf(shores.source, now, shores.envelopes, signal);
+  const { head: source, plan, move } = await lookAt(now, start, crossing, nearby);
   if (!move) throw new SealiftError(plan.code ?? "INTERNAL", plan.reason ?? "it would be refused");
-  await refuseDivided(source.key, move, crossing, neighbours);
   return compareStanding({ source, move, standing }, crossing, verify, verify);
 }
 

@@ -8,7 +8,8 @@ import { isSealed, peek, prefixBytes, type Recognised, recognise } from "./recog
 
 /**
  * Recognises at once; the data key is opened with the first byte asked for and wiped with the last. With a format that verifies
- * at its end, bytes flow before they are proven: release them to nobody until the stream has ended without an error.
+ * at its end, bytes flow before they are proven: release them to nobody until the stream has ended without an error. The head is to
+ * be whole (divided.ts): what a file beside the object holds is not looked for here.
  */
 export async function openPlaintext(
   head: ObjectHead,

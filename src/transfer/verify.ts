@@ -3,7 +3,8 @@ import type { Code } from "../core/error.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { Plan } from "../core/plan.ts";
 import { samePlaintext } from "./content.ts";
-import { planObject } from "./plan.ts";
+import { type Neighbours, NOTE_FILE } from "./divided.ts";
+import { lookAt, nearbyAtSource } from "./look.ts";
 import { sourceAsListed } from "./pinned.ts";
 import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
@@ -34,6 +35,8 @@ export interface Finding {
 export interface VerifyOptions {
   /** Read both bodies and compare the plaintexts. */
   readonly full: boolean;
+  /** What a listing has said of the source; else it is asked. */
+  readonly neighbours?: Neighbours | undefined;
   readonly signal: AbortSignal;
   readonly random?: (() => number) | undefined;
 }
@@ -48,12 +51,12 @@ export async function verifyObject(
   options: VerifyOptions,
 ): Promise<Finding> {
   const { key } = listed;
-  const { signal, full, random = Math.random } = options;
+  const { signal, random = Math.random } = options;
   const blank: Finding = { key, verdict: "filtered", bytes: 0, verified: false, opened: false, attempts: 0, notes: [] };
   if (!rules.filter(listed)) return blank;
   const crossing = { shores, rules, signal };
   const { attempts: most, delayMs } = rules;
-  const tried = await retrying({ attempts: most, delayMs, signal, random }, () => compare(listed, crossing, full));
+  const tried = await retrying({ attempts: most, delayMs, signal, random }, () => compare(listed, crossing, options));
   const { attempts } = tried;
   if ("value" in tried) return { ...blank, ...tried.value, attempts };
   const { code, message } = tried.error;
@@ -62,11 +65,13 @@ export async function verifyObject(
 
 type Found = Partial<Finding> & { readonly verdict: Verdict };
 
-async function compare(listed: ListedObject, crossing: Crossing, full: boolean): Promise<Found> {
+async function compare(listed: ListedObject, crossing: Crossing, options: VerifyOptions): Promise<Found> {
   const { shores, signal } = crossing;
-  const source = await sourceAsListed(listed, crossing);
-  const start = await startOf(shores.source, source, shores.envelopes, signal);
-  const { plan, move } = planObject(source, start, shores, crossing.rules);
+  const nearby = nearbyAtSource(crossing, options.neighbours);
+  if (await nearby.servesBody(listed)) return { verdict: "filtered", notes: [NOTE_FILE] };
+  const now = await sourceAsListed(listed, crossing);
+  const start = await startOf(shores.source, now, shores.envelopes, signal);
+  const { head: source, plan, move } = await lookAt(now, start, crossing, nearby);
   const standing = await shores.destination.head(destinationKey(listed.key, shores), signal);
   if (!standing) return { verdict: "missing", ...whyNotThere(plan) };
   const bytes = standing.sizeBytes;
@@ -74,7 +79,7 @@ async function compare(listed: ListedObject, crossing: Crossing, full: boolean):
   const same = await compareStanding({ source, move, standing }, crossing, true, false);
   const { verified, notes } = same;
   if (same.why !== undefined) return { verdict: "different", code: "VERIFY_MISMATCH", message: same.why, bytes };
-  if (!full) return { verdict: "same", bytes, verified, notes };
+  if (!options.full) return { verdict: "same", bytes, verified, notes };
   const equal = await samePlaintext({ source, move, standing }, crossing);
   if (equal) return { verdict: "same", bytes, verified, opened: true };
   return { verdict: "different", code: "VERIFY_MISMATCH", message: "the plaintexts differ", bytes, verified, notes };

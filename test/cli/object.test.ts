@@ -43,6 +43,26 @@ async function put(name: string, bytes: Uint8Array, metadata: ReadonlyMap<string
   await store.put(name, once(bytes), { sizeBytes: bytes.length, attributes: { metadata }, condition: "any", signal });
 }
 
+interface RubyVector {
+  readonly name: string;
+  readonly metadata: object;
+  readonly body_hex: string;
+  readonly plaintext_hex: string;
+  readonly wrapping_key: { readonly base64?: string };
+  readonly instruction_file?: { readonly text: string };
+}
+
+const vectors = (file: string) =>
+  JSON.parse(readFileSync(new URL(`../vectors/s3ec/${file}.json`, import.meta.url), "utf8"));
+const RSA: string = vectors("11-jce-key-wraps").rsa_private_key_pem;
+
+function rubyVector(name: string): RubyVector {
+  const all: RubyVector[] = vectors("10-official-ruby-writer-output").cases;
+  const vector = all.find((one) => one.name === name);
+  if (!vector) throw new Error("no such vector");
+  return vector;
+}
+
 /** Seals and puts; `forge` may change the sealed bytes on the way. */
 async function putSealed(name: string, plaintext: Uint8Array, forge: (sealed: Buffer) => void = () => undefined) {
   const context = new Map([["tenant", "acme"]]);
@@ -129,26 +149,22 @@ describe("cat", () => {
     "ruby-v1-rsa2048-pkcs1-40B",
     "ruby-v2-aesgcmwrap-gcm-100B",
     "ruby-v2-rsa-oaep-sha1-40B",
+    "ruby-v1-aes256-instruction-file-40B",
+    "ruby-v2-aesgcmwrap-instruction-file-40B",
   ])("opens what the official Ruby client sealed under a bare key: %s", async (name) => {
-    const vectors = (file: string) =>
-      JSON.parse(readFileSync(new URL(`../vectors/s3ec/${file}.json`, import.meta.url), "utf8"));
-    const { rsa_private_key_pem: rsa } = vectors("11-jce-key-wraps");
-    const all: {
-      name: string;
-      metadata: object;
-      body_hex: string;
-      plaintext_hex: string;
-      wrapping_key: { base64?: string };
-    }[] = vectors("10-official-ruby-writer-output").cases;
-    const vector = all.find((one) => one.name === name);
-    if (!vector) throw new Error("no such vector");
+    const vector = rubyVector(name);
     await put(name, Buffer.from(vector.body_hex, "hex"), new Map(Object.entries(vector.metadata)));
-    const file = vector.wrapping_key.base64 === undefined ? "app.pem" : "app.key";
-    await writeFile(join(place("keys"), file), vector.wrapping_key.base64 ?? rsa, { mode: 0o600 });
+    const file = `${name}.instruction`;
+    if (vector.instruction_file) await put(file, Buffer.from(vector.instruction_file.text), new Map());
+    const keyFile = vector.wrapping_key.base64 === undefined ? "app.pem" : "app.key";
+    await writeFile(join(place("keys"), keyFile), vector.wrapping_key.base64 ?? RSA, { mode: 0o600 });
     const { code, stdoutBytes, stderr } = await cat(name);
     expect([code, stderr, stdoutBytes.toString("hex")]).toEqual([0, "", vector.plaintext_hex]);
-    expect((await object("inspect", name)).stdout).toMatch(/^key +local(-rsa)?:.*a bare key/m);
-    await rm(join(place("keys"), file));
+    const { stdout } = await object("inspect", name);
+    expect(stdout).toMatch(/^key +local(-rsa)?:.*a bare key/m);
+    expect(/^envelopeIn +(.*)$/m.exec(stdout)?.[1]).toBe(vector.instruction_file && file);
+    if (vector.instruction_file) expect(await object("inspect", file)).toMatchObject({ code: 6, stdout: "" });
+    await rm(join(place("keys"), keyFile));
     expect(await cat(name)).toMatchObject({ code: 6, stdout: "" });
   });
 

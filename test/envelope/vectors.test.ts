@@ -1,7 +1,7 @@
 /**
  * Vectors of official writers and readers (test/vectors/s3ec; each file names its source): every object is read as a whole, opened
- * in one piece and byte by byte, and written again; every instruction-file object is refused by its code. Objects under bare keys
- * are in raw.test.ts.
+ * in one piece and byte by byte, and written again; an object whose envelope is in an instruction file is refused by its code where
+ * nobody has joined the two (instruction.test.ts does). Objects under bare keys are in raw.test.ts.
  */
 import { describe, expect, it } from "vitest";
 import { DataKey } from "../../src/core/key.ts";

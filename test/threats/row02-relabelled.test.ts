@@ -161,18 +161,40 @@ describe("somebody else's V3 key under one's own commitment", () => {
 });
 
 describe("instruction files", () => {
-  it("are not read, not made and not taken for objects: what has one beside it is refused, and so are they", async () => {
+  it("of nobody's envelope are not guessed at, not made and not copied: what has one beside it is refused, and so are they", async () => {
     const bare = await harbour.plain("a", Buffer.alloc(64));
-    const beside = await harbour.plain("a.instruction", Buffer.from(`{"x-amz-key-v2":"${b64(64)}"}`));
+    const beside = await harbour.plain("a.instruction", Buffer.from(`{"x-amz-d":"${b64(28)}"}`));
     const neighbours = neighboursIn([bare, beside]);
     for (const [listed, options] of [
       [bare, { ...quick, neighbours }],
       [bare, quick],
       [beside, quick],
     ] as const) {
-      expect((await errorOf(copyObject(listed, harbour.shores(), rulesOf(), options))).code).toBe("SEAL_UNSUPPORTED");
+      expect((await errorOf(copyObject(listed, harbour.shores(), rulesOf(), options))).code).toBe("SEAL_MALFORMED");
     }
     expect(harbour.destination.calls.filter((call) => call.startsWith("put"))).toEqual([]);
+  });
+
+  it("with a part of an envelope open nothing, and the body is not sealed over", async () => {
+    const bare = await harbour.plain("a", Buffer.alloc(64));
+    await harbour.plain("a.instruction", Buffer.from(`{"x-amz-key-v2":"${b64(64)}"}`));
+    expect((await errorOf(copyObject(bare, harbour.shores(), rulesOf(), quick))).code).toBe("SEAL_MALFORMED");
+    expect([kmsCalls(), await headOf(harbour.destination, "a")]).toEqual([[], undefined]);
+  });
+
+  it("of another object give its key to no body that is committed to one", async () => {
+    const gone = Object.fromEntries(
+      ["x-amz-3", "x-amz-w", "x-amz-t", "sealift-key", "sealift-aad"].map((name) => [name, undefined]),
+    );
+    const listed = await relabelled(gone, v3);
+    const file = JSON.stringify({ "x-amz-key-v2": b64(64), "x-amz-wrap-alg": "kms+context", "x-amz-iv": b64(12) });
+    await harbour.plain("a.instruction", Buffer.from(file));
+    const error = await errorOf(copyObject(listed, harbour.shores(), rulesOf(), quick));
+    expect([error.code, error.message]).toEqual([
+      "SEAL_MALFORMED",
+      expect.stringContaining("x-amz-c, x-amz-d, x-amz-i"),
+    ]);
+    expect([kmsCalls(), await headOf(harbour.destination, "a")]).toEqual([[], undefined]);
   });
 
   it("are no way out for an envelope that does not fit into the destination's metadata", async () => {

@@ -42,8 +42,8 @@ const codeOf = async (act: () => unknown): Promise<string> => {
 const BOMBS = `
 import { gzipSync } from "node:zlib";
 const from = (path) => import(new URL(path, process.argv[1]));
-const [{ decodePage, readRecord }, { parseXml }, { parseJob }, { parseAnswer }, { parseContext }] = await Promise.all(
-  ["ledger/codec.js", "wire/xml.js", "config/job.js", "kms/answer.js", "envelope/s3ec/context.js"].map(from));
+const [{ decodePage, readRecord }, { parseXml }, { parseJob }, { parseAnswer }, { parseContext }, { parseInstruction }] = await Promise.all(
+  ["ledger/codec.js", "wire/xml.js", "config/job.js", "kms/answer.js", "envelope/s3ec/context.js", "envelope/s3ec/instruction.js"].map(from));
 const zeros = gzipSync(Buffer.alloc(16 * 2 ** 20), { level: 9 });
 const laughs = Array.from({ length: 30 }, (_, i) => '<!ENTITY l' + (i + 1) + ' "' + ('&l' + i + ';').repeat(10) + '">').join("");
 const endless = { cancel: async () => {}, body: (async function* () { const mib = Buffer.alloc(2 ** 20); for (;;) yield mib; })() };
@@ -68,6 +68,10 @@ const bombs = {
   "context: deep": () => parseContext(deep('{"a":', 1000), "x-amz-matdesc"),
   "context: megabytes": () => parseContext('{"a":"' + "x".repeat(16 * 2 ** 20) + '"}', "x-amz-matdesc"),
   "context: thousands of pairs": () => parseContext("{" + Array.from({ length: 700 }, (_, i) => '"' + i.toString(36) + '":""').join() + "}", "x-amz-matdesc"),
+  "instruction file: deep": () => parseInstruction(Buffer.from(deep('{"x-amz-key-v2":', 4000))),
+  "instruction file: megabytes": () => parseInstruction(Buffer.from('{"x-amz-key-v2":"' + "A".repeat(16 * 2 ** 20) + '"}')),
+  "instruction file: a name without end": () => parseInstruction(Buffer.from('{"' + "a".repeat(65000))),
+  "instruction file: one value of escapes": () => parseInstruction(Buffer.from('{"x-amz-matdesc":"' + "\\\\u0041".repeat(10000) + '"}')),
   "context: encoded words": () => parseContext("=?utf-8?q?" + "=41".repeat(2700) + "?=", "x-amz-matdesc"),
 };
 for (const [name, explode] of Object.entries(bombs)) {
@@ -90,7 +94,7 @@ describe("parsers, in a process of their own", { timeout: 180_000 }, () => {
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as { name: string; end: string; grownMiB: number });
-    expect(ends).toHaveLength(20);
+    expect(ends).toHaveLength(24);
     const expected: Record<string, string> = {
       gzip: "LEDGER_BROKEN",
       "a record without end": "LEDGER_BROKEN",
@@ -98,6 +102,7 @@ describe("parsers, in a process of their own", { timeout: 180_000 }, () => {
       json: "none",
       yaml: "JOB_INVALID",
       context: "SEAL_MALFORMED",
+      "instruction file": "SEAL_MALFORMED",
     };
     for (const { name, end } of ends) expect([name, end]).toEqual([name, expected[name.split(":")[0] ?? ""]]);
     // The largest text that any of them may hold is 16 MiB, twice that in memory, and then split or parsed.

@@ -11,7 +11,9 @@ import { openGcpKms } from "../../src/kms/gcp/gcp.ts";
 import type { Kms } from "../../src/kms/kms.ts";
 import { type PocketAwsKms, startPocketAwsKms } from "../../src/pocket/awskms.ts";
 import { type PocketGcpKms, startPocketGcpKms } from "../../src/pocket/gcpkms.ts";
+import { Budget } from "../../src/core/budget.ts";
 import { copyObject } from "../../src/transfer/copy.ts";
+import { copyPage } from "../../src/transfer/page.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
 import { verifyObject } from "../../src/transfer/verify.ts";
 import { bytesOf, collect, errorOf, Harbour, headOf, type KeyRing, makeKeyRing, rulesOf } from "./harness.ts";
@@ -148,5 +150,60 @@ for (const [name, { envelope, more }] of Object.entries(formats)) {
         expect(await headOf(harbour.destination, "a")).toBeUndefined();
       }
     });
+
+    it("with its envelope in an instruction file arrives with it in its metadata", async () => {
+      const text = randomBytes(5000);
+      for (const { shores, rules } of [toGoogle(), withinAws()]) {
+        harbour = new Harbour(ring);
+        const [body, file] = await divided(await make(text));
+        const there = { ...shores, source: harbour.source, destination: harbour.destination };
+        const all = { objects: new Budget(2), signal: NEVER };
+        const receipts = await copyPage([body, file], {}, there, { ...rules, verify: "full" }, all);
+        expect(receipts).toMatchObject([
+          { outcome: "rewrapped", verified: true },
+          { outcome: "filtered", notes: [expect.stringContaining("envelope of another object")] },
+        ]);
+        const opened = await harbour.destination.inner.open("a", { signal: NEVER });
+        const kms = there.destinationKms;
+        const read = await collect(await openPlaintext(opened.head, opened.body, there.envelopes, kms, NEVER));
+        expect(read.equals(text)).toBe(true);
+        expect(await headOf(harbour.destination, "a.instruction")).toBeUndefined();
+      }
+    });
   });
 }
+
+/** The envelope of the object at the source, moved into a file as a client keeps it. */
+async function divided({ key }: ListedObject): Promise<[ListedObject, ListedObject]> {
+  const metadata = (await headOf(harbour.source, key))?.attributes.metadata ?? new Map<string, string>();
+  const stays = (name: string) => /^x-amz-[cdi]$/.test(name);
+  const file = Object.fromEntries([...metadata].filter(([name]) => !stays(name)));
+  const left = new Map([...metadata].filter(([name]) => stays(name)));
+  return [
+    await harbour.raw(harbour.source, key, await bytesOf(harbour.source, key), { metadata: left }),
+    await harbour.raw(harbour.source, `${key}.instruction`, Buffer.from(JSON.stringify(file))),
+  ];
+}
+
+it("an envelope in a file whose key is the job's already is copied as it is, into the metadata, as text that a header can hold", async () => {
+  const context = new Map([
+    ["kms_cmk_id", awsNew.slice("aws-kms://".length)],
+    ["tenant", "zürich\n7"],
+  ]);
+  const reseal = (seal: Seal): Seal => ({ ...seal, wrap: "kms", context });
+  const made = await harbour.sealed("a", Buffer.from("text"), s3ecV2, { under: awsNew, kms: aws, reseal });
+  const [body, file] = await divided(made);
+  const spaced = JSON.parse((await bytesOf(harbour.source, file.key)).toString());
+  spaced["x-amz-matdesc"] = JSON.stringify(JSON.parse(spaced["x-amz-matdesc"]), null, 2);
+  await harbour.raw(harbour.source, file.key, Buffer.from(JSON.stringify(spaced)));
+  const { shores, rules } = withinAws();
+  expect(await copyObject(body, shores, rules, { verify: true, signal: NEVER })).toMatchObject({
+    outcome: "carried",
+    verified: true,
+  });
+  const opened = await harbour.destination.inner.open("a", { signal: NEVER });
+  for (const value of opened.head.attributes.metadata.values()) expect(value).toMatch(/^[!-~]+$/);
+  const read = await collect(await openPlaintext(opened.head, opened.body, shores.envelopes, [aws], NEVER));
+  expect(read.toString()).toBe("text");
+  expect(await copyObject(body, shores, rules, { verify: true, signal: NEVER })).toMatchObject({ outcome: "already" });
+});

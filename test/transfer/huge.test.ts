@@ -13,6 +13,7 @@ import { MemoryStore } from "../../src/store/memory.ts";
 import { openS3Store } from "../../src/store/s3/s3.ts";
 import type { HeldPart, ObjectStore, PartStore } from "../../src/store/store.ts";
 import { copyObject } from "../../src/transfer/copy.ts";
+import { neighboursIn } from "../../src/transfer/divided.ts";
 import { copyGroup } from "../../src/transfer/group.ts";
 import type { Witnesses } from "../../src/transfer/holding.ts";
 import { beginHuge, finishHuge, hugeAmong, type HugeUpload } from "../../src/transfer/huge.ts";
@@ -20,7 +21,8 @@ import { abortLeftovers, abortUploads } from "../../src/transfer/leftovers.ts";
 import { groupCount, partCount } from "../../src/transfer/partplan.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
 import type { Crossing, Rules } from "../../src/transfer/shores.ts";
-import { collect, errorOf, Harbour, type KeyRing, makeKeyRing, OTHER, rulesOf, sha256 } from "./harness.ts";
+import { collect, errorOf, Harbour, type KeyRing, makeKeyRing, OLD, OTHER, rulesOf, sha256 } from "./harness.ts";
+import { putApart, shoresOf } from "./apart.ts";
 import { NEVER } from "./wayward.ts";
 
 const MIB = 1024 * 1024;
@@ -280,6 +282,30 @@ describe.each(Object.keys(OPEN))("to %s, a huge object", (kind) => {
       throw new Error("no source today");
     };
     expect([...(await hugeAmong([sealed], crossing({ attempts: 1 })))]).toEqual([]);
+  });
+
+  it.each(["V2", "V3"] as const)("with its envelope in an instruction file is rewrapped (%s)", async (format) => {
+    const { body, file } = await putApart(harbour, "a", format, text);
+    const bare = crossing({ allow: [OLD] });
+    const across = { ...bare, shores: { ...bare.shores, sourceKms: shoresOf(harbour).sourceKms } };
+    for (const neighbours of [undefined, neighboursIn([body, file])])
+      expect([...(await hugeAmong([body, file], across, neighbours))]).toEqual(["a"]);
+    const upload = await begun(body, across);
+    await copyAll(body, upload, across);
+    const receipt = { outcome: "rewrapped", verified: true, bytes: body.sizeBytes };
+    expect(await finished(body, upload, across)).toMatchObject({ receipt });
+    expect(await finished(body, upload, across)).toMatchObject({ receipt });
+    expect(await beginHuge(body, across)).toMatchObject({ receipt: { outcome: "already", verified: true } });
+    const opened = await destination.open("a", { signal: NEVER });
+    const plaintext = await openPlaintext(opened.head, opened.body, across.shores.envelopes, [ring.kms], NEVER);
+    expect(sha256(await collect(plaintext))).toBe(sha256(text));
+    expect(harbour.leaked()).toBe(0);
+    // What is put beside it since is not what was begun: it is neither believed nor held against what arrived.
+    await harbour.raw(harbour.source, "a.instruction", Buffer.from("{}"));
+    expect(await finished(body, upload, across)).toMatchObject({ receipt: { outcome: "rewrapped", verified: false } });
+    await harbour.source.inner.remove("a.instruction", NEVER);
+    expect(await finished(body, upload, across)).toMatchObject({ receipt: { outcome: "rewrapped", verified: false } });
+    if (format === "V3") expect([...(await hugeAmong([body], across))]).toEqual([]);
   });
 
   it("without an envelope, to be copied, is carried", async () => {

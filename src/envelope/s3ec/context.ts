@@ -5,6 +5,7 @@
  */
 import type { KeyContext } from "../../core/key.ts";
 import { malformed } from "./names.ts";
+import { Scanner } from "./scanner.ts";
 import { undoEncodedWords } from "./words.ts";
 
 /** The reserved pair that binds the content algorithm to the data key (S3EC specification, encryption context). */
@@ -54,56 +55,4 @@ export function demandBound(context: KeyContext, content: string, always: boolea
   const bound = context.get(RESERVED);
   if (bound === undefined && !always) return;
   if (bound !== content) throw malformed(`the key context does not bind the content algorithm (${RESERVED})`);
-}
-
-const STRING = /"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-const BLANKS = /[ \t\n\r]*/y;
-
-/** JSON.parse would take nested values, keep the last of two equal names and reorder names that look like numbers. */
-class Scanner {
-  readonly #text: string;
-  readonly #name: string;
-  #at = 0;
-
-  constructor(text: string, name: string) {
-    this.#text = text;
-    this.#name = name;
-  }
-
-  expect(mark: string): void {
-    if (!this.takes(mark)) throw this.#broken();
-  }
-
-  takes(mark: string): boolean {
-    this.#blanks();
-    if (!this.#text.startsWith(mark, this.#at)) return false;
-    this.#at += mark.length;
-    return true;
-  }
-
-  string(): string {
-    this.#blanks();
-    STRING.lastIndex = this.#at;
-    const token = STRING.exec(this.#text)?.[0];
-    if (token === undefined) throw this.#broken();
-    this.#at += token.length;
-    const text: unknown = JSON.parse(token);
-    // A lone surrogate has no UTF-8 form, so it cannot be bound to a key in any KMS.
-    if (typeof text !== "string" || /\p{Surrogate}/u.test(text)) throw this.#broken();
-    return text;
-  }
-
-  end(): void {
-    this.#blanks();
-    if (this.#at !== this.#text.length) throw this.#broken();
-  }
-
-  #blanks(): void {
-    BLANKS.lastIndex = this.#at;
-    this.#at += BLANKS.exec(this.#text)?.[0].length ?? 0;
-  }
-
-  #broken() {
-    return malformed(`${this.#name} is not a flat JSON object of strings`);
-  }
 }

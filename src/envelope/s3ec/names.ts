@@ -32,14 +32,22 @@ export const V3_MATERIALS = "x-amz-m";
 export const SEALIFT_KEY = "sealift-key";
 export const SEALIFT_AAD = "sealift-aad";
 
+/** Of the object that holds the envelope of another one: the body's key and this. */
+export const INSTRUCTION_SUFFIX = ".instruction";
+
 const V2_ONLY = [KEY_V2, WRAP_ALG, CEK_ALG, TAG_LEN];
 const V1_AND_V2 = [IV, MATDESC, PLAIN_LENGTH, PLAIN_MD5];
-const V3_IN_METADATA = [V3_CONTENT, V3_COMMITMENT, V3_MESSAGE_ID];
+export const V3_IN_METADATA = [V3_CONTENT, V3_COMMITMENT, V3_MESSAGE_ID];
 const V3_OTHERS = [V3_WRAP, V3_CONTEXT, V3_MATERIALS];
-const OURS = [SEALIFT_KEY, SEALIFT_AAD];
-const KEYS = [KEY_V1, KEY_V2, KEY_V3];
+export const OURS = [SEALIFT_KEY, SEALIFT_AAD];
+export const KEYS = [KEY_V1, KEY_V2, KEY_V3];
 const V3_NAMES = [KEY_V3, ...V3_IN_METADATA, ...V3_OTHERS];
 const KNOWN = new Set([...KEYS, ...V2_ONLY, ...V1_AND_V2, ...V3_NAMES, ...OURS]);
+/** What an instruction file may hold: the envelope, but for what V3 keeps with the body whatever the key does. */
+export const IN_FILE: ReadonlySet<string> = new Set([...KEYS, ...V2_ONLY, ...V1_AND_V2, ...V3_OTHERS]);
+
+/** By its lower-case name. */
+export const isKnown = (name: string): boolean => KNOWN.has(name);
 
 export interface Fields {
   /** By lower-case name; values as stored, empty ones included. */
@@ -54,7 +62,7 @@ export function fieldsOf(metadata: ReadonlyMap<string, string>): Fields {
   const owns: string[] = [];
   for (const [spelled, value] of metadata) {
     const name = spelled.toLowerCase();
-    if (!KNOWN.has(name)) continue;
+    if (!isKnown(name)) continue;
     if (values.has(name)) throw malformed(`${name} stands twice, in two spellings`);
     values.set(name, value);
     owns.push(spelled);
@@ -88,17 +96,19 @@ export function generationOf({ values }: Fields): "v1" | "v2" | "v3" | undefined
   return withoutKey(stands, strangers);
 }
 
-/** Names of the format but no key: the rest of the envelope is in an instruction file, or nowhere. */
+/** Names of the format but no key: nobody has joined an instruction file to them, because there is none where one is looked for. */
 function withoutKey(stands: (name: string) => boolean, strangers: (names: readonly string[]) => void): never {
   if (V3_NAMES.some(stands)) {
     strangers([...V2_ONLY, ...V1_AND_V2, ...OURS, ...V3_OTHERS]);
     if (!V3_IN_METADATA.every(stands)) throw malformed("only a part of x-amz-c, x-amz-d, x-amz-i and no x-amz-3");
-    throw unsupported("S3EC format V3 with its key in an instruction file (object key + .instruction) is not carried");
+    throw unsupported(
+      "S3EC format V3 without its wrapped key, and no instruction file (object key + .instruction) has it",
+    );
   }
   strangers(OURS);
   if ([...V2_ONLY, ...V1_AND_V2].some(stands)) {
     throw unsupported(
-      "names of S3EC without a wrapped key: the envelope is in an instruction file (object key + .instruction), not carried",
+      "names of S3EC without a wrapped key, and no instruction file (object key + .instruction) has the envelope",
     );
   }
   throw malformed("names of S3EC with empty values and no wrapped key");

@@ -24,6 +24,7 @@ import { base64OfSize, bytesOf, decimalField, required } from "./fields.ts";
 import { forged } from "./forged.ts";
 import { GCM_IV_BYTES, gcmPlainSize, gcmSealedSize, openGcm, sealGcm } from "./gcm.ts";
 import type { GcmParameters } from "./gcm.ts";
+import { instructionFile } from "./instruction.ts";
 import {
   about,
   CEK_ALG,
@@ -189,6 +190,7 @@ export const s3ecV2: Envelope = {
   id: "s3ec-v2",
   verifies: "at-end",
   prefixBytesMax: 0,
+  divided: instructionFile,
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);

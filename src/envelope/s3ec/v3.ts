@@ -25,6 +25,7 @@ import { base64OfSize, bytesOf, required } from "./fields.ts";
 import { forged } from "./forged.ts";
 import { GCM_IV_BYTES, gcmPlainSize, gcmSealedSize, openGcm, sealGcm } from "./gcm.ts";
 import type { GcmParameters } from "./gcm.ts";
+import { instructionFile } from "./instruction.ts";
 import {
   about,
   fieldsOf,
@@ -156,6 +157,7 @@ export const s3ecV3: Envelope = {
   id: "s3ec-v3",
   verifies: "at-end",
   prefixBytesMax: 0,
+  divided: instructionFile,
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);

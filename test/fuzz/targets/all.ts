@@ -2,7 +2,7 @@
 import type { Target } from "../target.ts";
 import { filterTarget, flagsTarget, globTarget, jobTarget, logTarget, urlTarget } from "./config.ts";
 import { awsKmsDriver, gcpKmsDriver, gcsDriver, s3Driver } from "./drivers.ts";
-import { bodyTarget, contextTarget, envelopeTarget } from "./envelope.ts";
+import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./envelope.ts";
 import { headFileTarget, namesTarget } from "./files.ts";
 import { faultTarget, resourceTarget } from "./gcs.ts";
 import { answerTarget, keyFileTarget, wrappedTarget } from "./kms.ts";
@@ -13,6 +13,7 @@ import { endpointTarget, xmlTarget } from "./wire.ts";
 
 export const TARGETS: readonly Target[] = [
   envelopeTarget,
+  instructionTarget,
   contextTarget,
   bodyTarget,
   xmlTarget,

@@ -6,6 +6,8 @@ import type { ByteStream, ObjectHead } from "../../../src/core/object.ts";
 import { type Envelope, type Seal, withWrapped } from "../../../src/envelope/envelope.ts";
 import { plain } from "../../../src/envelope/plain.ts";
 import { CONTEXT_TEXT_BYTES_MAX, contextText, parseContext } from "../../../src/envelope/s3ec/context.ts";
+import { instructionFile, parseInstruction } from "../../../src/envelope/s3ec/instruction.ts";
+import { s3ecV1 } from "../../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../../src/envelope/s3ec/v3.ts";
 import { undoEncodedWords } from "../../../src/envelope/s3ec/words.ts";
@@ -89,6 +91,37 @@ export const envelopeTarget: Target = {
       const moved = withWrapped(envelope.retarget(seal, to), wrappedFor(to));
       writtenAndRead(envelope, moved, head.sizeBytes, `moved under ${to}`);
     }
+  },
+};
+
+const FILE_V2 = Object.fromEntries(V2.slice(1, -1).map((line) => split(line, ": ")));
+const FILE_V3 = Object.fromEntries(V3.filter((line) => /^x-amz-[3wt]:/.test(line)).map((line) => split(line, ": ")));
+
+/** The head of a body, an empty line, and its instruction file as it is. */
+export const instructionTarget: Target = {
+  name: "instruction",
+  seeds: [
+    ["48 tenant/a.bin", "owner: app", "", JSON.stringify(FILE_V2)],
+    ["48 b", "x-amz-unencrypted-content-length: 32", "", JSON.stringify({ ...FILE_V2, "x-amz-tag-len": 128 }, null, 1)],
+    ["48 c", ...V3.filter((line) => /^x-amz-[cdi]:/.test(line)), "", JSON.stringify({ ...FILE_V3, "x-amz-m": null })],
+  ].map((lines) => lines.join("\n")),
+  run: (bytes) => {
+    const at = Buffer.from(bytes).indexOf("\n\n");
+    const [before, file] = at < 0 ? [NOTHING, bytes] : [bytes.subarray(0, at), bytes.subarray(at + 2)];
+    const body = headFrom(before);
+    // Also where nobody would look for a file: what is joined must stand, or be refused.
+    const head = instructionFile.join(body, file);
+    for (const [name, value] of body.attributes.metadata)
+      if (value !== "") same(head.attributes.metadata.get(name), value, "what the body says itself");
+    const told = parseInstruction(file);
+    for (const [name, value] of told) {
+      holds(/^[!-~]+$/.test(value), `${name} holds what no metadata can`);
+      holds(!/^x-amz-[cdi]$/.test(name), `${name} came out of the file`);
+    }
+    if (!instructionFile.awaits(body)) return;
+    const { envelope, seal } = recognise(head, NOTHING, [s3ecV3, s3ecV2, s3ecV1, plain]);
+    holds(seal.wrapped !== undefined, "joined, and taken for plain");
+    writtenAndRead(envelope, seal, head.sizeBytes, "joined, written, read");
   },
 };
 
