@@ -201,13 +201,15 @@ describe("a file that changes", () => {
     expect(await told(run([body]))).toEqual(["a refused SEAL_MALFORMED"]);
   });
 
-  it("by a rotation of its writer's key is the same object still: the data key is what counts", async () => {
+  it("by a rotation of its writer's key is the same object still, as long as it is described as it was", async () => {
     const { body } = await put("a", "V2");
     await run([body]);
     const file = JSON.parse((await bytesOf(harbour.source, "a.instruction")).toString());
     const again = await wrappedAgain(ring, file["x-amz-key-v2"]);
     await putFile(harbour, "a", { ...file, "x-amz-key-v2": again });
     expect(await told(run([body]))).toEqual(["a already"]);
+    await putFile(harbour, "a", { ...file, "x-amz-key-v2": again, "x-amz-matdesc": '{"keyId":"tenant-2"}' });
+    expect(await told(run([body]))).toEqual(["a conflict CONFLICT"]);
   });
 
   it("whose reading is cut is read again", async () => {
