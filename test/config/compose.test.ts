@@ -149,7 +149,7 @@ describe("shores", () => {
 
   test("one process has one allowance of memory", () => {
     expect(processBudgets()).toBe(processBudgets());
-    expect(processBudgets().buffer.limit).toBe(128 * 1024 * 1024);
+    expect(processBudgets().buffer.limit).toBe(80 * 1024 * 1024);
   });
 
   test("a directory URL is a root as a whole; a bucket URL has a prefix", async () => {
