@@ -56,11 +56,11 @@ export const resultName = (mid: string, epoch: number): string =>
 
 /** The number at the end of a page, done, ckpt or event name; NaN where it is none of ours. */
 export function seqOf(name: string): number {
-  const found = /\/(\d{9})\.[^/]*$/.exec(name);
+  const found = /\/(\d{9})\.(?:ndjson\.gz|json|e(?:0|[1-9]\d{0,5})\.json)$/.exec(name);
   return found ? Number(found[1]) : Number.NaN;
 }
 
 export function epochOf(name: string): number {
-  const found = /[./]e(\d{1,6})\.json$/.exec(name);
+  const found = /[./]e(0|[1-9]\d{0,5})\.json$/.exec(name);
   return found ? Number(found[1]) : Number.NaN;
 }

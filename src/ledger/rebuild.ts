@@ -170,7 +170,7 @@ class Marks {
       this.later.set(seq, Math.max(epoch, this.later.get(seq) ?? 0));
       return;
     }
-    this.above.add(seq);
+    if (seq > this.watermark) this.above.add(seq);
     while (this.above.delete(this.watermark + 1)) this.watermark++;
   }
 

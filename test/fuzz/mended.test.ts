@@ -206,6 +206,17 @@ describe("ledgers", () => {
     expect(await ledger.summarize(planOf([SHARD]), SHARD, signal)).toMatchObject({ next: 1, watermark: 0 });
   });
 
+  it.each(["000000001.copy.e0.json", "000000001.e00.json", "000000001.e0.json.e0.json"])(
+    "an outcome that is there twice, once as %s, is there once",
+    async (name) => {
+      const { ledger, store } = await emptyLedger();
+      for (const page of await writePages(ledger, SHARD, [["a"]])) await ledger.putDone(doneOf(page), signal);
+      await new Archive(store, "ledger/").putNew(`${MID}/done/s0001/${name}`, Buffer.from("{}"), signal);
+      const summary = await ledger.summarize(planOf([SHARD]), SHARD, signal);
+      expect(summary).toMatchObject({ watermark: 1, next: 2, outOfOrder: [] });
+    },
+  );
+
   it("an outcome whose page was taken away is no progress", async () => {
     const { ledger, store } = await emptyLedger();
     for (const page of await writePages(ledger, SHARD, [["a"], ["b"]])) await ledger.putDone(doneOf(page), signal);
