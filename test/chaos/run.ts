@@ -1,4 +1,5 @@
 /** One seed: a migration under harm for a while, then left to end, then held against the model. */
+import { autopsy } from "./autopsy.ts";
 import { setTimeout as sleep } from "node:timers/promises";
 import { asSealiftError } from "../../src/core/error.ts";
 import { cancelMigration, resumeMigration, retryMigration } from "../../src/pipeline/control.ts";
@@ -261,9 +262,8 @@ class Run {
       if (last && wanted(last)) return last;
       await sleep(100);
     }
-    this.#complaints.push(
-      `hangs: ${JSON.stringify(last)}; workers: ${[...this.#world.workers].map(({ kind }) => kind).join()}`,
-    );
+    const workers = [...this.#world.workers].map(({ kind }) => kind).join();
+    this.#complaints.push(`hangs: ${JSON.stringify(last)}; workers: ${workers}\n${await autopsy(this.#world)}`);
     return last as MigrationStatus;
   }
 
