@@ -41,7 +41,10 @@ export const endpointTarget: Target = {
     const origin = checkEndpoint(textOf(bytes), { allowInsecure: false });
     same(checkEndpoint(origin, { allowInsecure: false }), origin, "an origin is its own origin");
     const { hostname, protocol } = new URL(origin);
-    holds(!/^169\.254\.\d+\.\d+$|^\[fe[89ab]|^metadata\.google\.internal\.?$/.test(hostname), `a metadata address: ${origin}`);
+    holds(
+      !/^169\.254\.\d+\.\d+$|^\[fe[89ab]|^metadata\.google\.internal\.?$/.test(hostname),
+      `a metadata address: ${origin}`,
+    );
     holds(
       protocol === "https:" || /^127\.|localhost\.?$|^\[::(1|ffff:7f[0-9a-f]{2}:[0-9a-f]+)\]$/.test(hostname),
       `plain http: ${origin}`,
