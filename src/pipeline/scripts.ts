@@ -162,12 +162,19 @@ return 1
  * What is no hash, and fields that are no JSON, go; the job is given again, or runs with BullMQ's own defaults.
  */
 export const MEND_JOB = `
-local type = redis.call('TYPE', KEYS[1]).ok
-if type == 'none' then return 0 end
-if type ~= 'hash' then return redis.call('DEL', KEYS[1]) end
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return 0 end
+if kind ~= 'hash' then return redis.call('DEL', KEYS[1]) end
 for _, field in ipairs({ 'opts', 'progress', 'parent' }) do
   local text = redis.call('HGET', KEYS[1], field)
-  if text and not pcall(cjson.decode, text) then redis.call('HDEL', KEYS[1], field) end
+  if text then
+    local reads, value = pcall(cjson.decode, text)
+    if not reads or (field == 'opts' and type(value) ~= 'table') then redis.call('HDEL', KEYS[1], field) end
+  end
+end
+for _, field in ipairs({ 'ats', 'atm', 'stc', 'delay', 'priority', 'timestamp' }) do
+  local text = redis.call('HGET', KEYS[1], field)
+  if text and not string.match(text, '^%d+$') then redis.call('HDEL', KEYS[1], field) end
 end
 if redis.call('HGET', KEYS[1], 'data') == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'data', ARGV[1])
