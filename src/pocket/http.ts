@@ -153,8 +153,23 @@ async function refuseWith(
     response.writeHead(status, headers).end(body);
   } else {
     await readSome(incoming, afterBytes);
-    response.writeHead(status, { ...headers, connection: "close" }).end(body);
+    const length = Buffer.byteLength(body);
+    response.writeHead(status, { ...headers, connection: "close", "content-length": length }).write(body);
+    response.flushHeaders();
+    await drained(incoming);
+    response.end();
   }
+}
+
+/**
+ * A socket closed over bytes that nobody read takes the answer with it (TCP resets, RFC 9112, 9.6): the rest of the request is read
+ * first, until its sender has had the answer and ends or hangs up.
+ */
+function drained(incoming: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    incoming.once("end", resolve).once("close", resolve).resume();
+    if (incoming.readableEnded || incoming.destroyed) resolve();
+  });
 }
 
 /** The head goes out whole, then at most `limit` bytes of the body, then the socket dies. */
