@@ -3,6 +3,7 @@ import { ENVELOPES, openStore } from "../compose.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
+import { bodyBytes } from "../envelope/envelope.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { Nearby } from "../transfer/divided.ts";
 import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
@@ -57,7 +58,7 @@ function describe({ head, file, envelope, seal }: Sealed) {
     version: head.version,
     etag: head.etag,
     sizeBytes: head.sizeBytes,
-    plainBytes: envelope.plainSize(head.sizeBytes, seal),
+    plainBytes: envelope.plainSize(bodyBytes(head.sizeBytes, seal), seal),
     lastModified: new Date(head.lastModifiedMs).toISOString(),
     storageClass: head.storageClass,
     atRest: head.atRest.mode,

@@ -59,11 +59,22 @@ export interface WrappedKey {
   readonly bytes: Uint8Array;
 }
 
+/** How a key context becomes bytes for KMSs that bind bytes. AWS binds the pairs themselves, whatever the form. */
+export type ContextForm =
+  /** Canonical JSON; the empty context is `{}`. What is sealed or wrapped anew has this form unless its format has another. */
+  | "rfc8785"
+  /** No bytes at all; for formats whose contexts are always empty (Tink). */
+  | "none";
+
 /**
  * The context as bytes for KMSs that bind bytes (Google's additionalAuthenticatedData, local AES-GCM): canonical JSON of the
  * whole map, RFC 8785 (keys sorted by UTF-16 code unit, no white space, raw UTF-8); the empty map is `{}`.
  */
-export function contextBytes(context: KeyContext): Uint8Array {
+export function contextBytes(context: KeyContext, form: ContextForm = "rfc8785"): Uint8Array {
+  if (form === "none") {
+    if (context.size === 0) return new Uint8Array(0);
+    throw new SealiftError("INTERNAL", "a key context was to be bound as nothing");
+  }
   // Default sort compares UTF-16 code units, which is RFC 8785's order.
   const names = [...context.keys()].sort();
   const pairs = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(context.get(name))}`);

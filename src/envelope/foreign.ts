@@ -1,13 +1,23 @@
 /** Signs of client-side envelopes that are known but not carried. Taking such an object for plain would seal it twice. */
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
-import { INSTRUCTION_SUFFIX } from "./s3ec/names.ts";
+import { INSTRUCTION_SUFFIX, isKnown } from "./s3ec/names.ts";
 
 const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
   { name: /^encryptiondata$/, means: "Azure Storage client-side encryption (also Snowflake on GCS and Azure)" },
   { name: /^x-amz-crypto-instr-file$/, means: "an S3EC instruction file: the envelope of another object" },
   { name: /^client-side-encryption-/, means: "Alibaba OSS client-side encryption" },
 ];
+
+/**
+ * True: the metadata speaks for a format, known or carried, so that the body is not asked. Ciphertext is random bytes: one in some
+ * million begins like the envelope of another format.
+ */
+export const headDecides = ({ attributes: { metadata } }: ObjectHead): boolean =>
+  [...metadata.keys()].some((name) => {
+    const lower = name.toLowerCase();
+    return isKnown(lower) || SIGNS.some((sign) => sign.name.test(lower));
+  });
 
 /**
  * What such a sign means, where the object shows one. The marker of instruction files is optional: the Ruby, PHP and .NET clients

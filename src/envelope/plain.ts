@@ -17,7 +17,7 @@ const cannotSeal = (): SealiftError =>
 export const plain: Envelope = {
   id: "plain",
   verifies: "never",
-  prefixBytesMax: 0,
+  wants: () => 0,
   read: (head) => {
     const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
     if (generation !== undefined) return undefined;
@@ -34,7 +34,7 @@ export const plain: Envelope = {
   },
   retarget: (seal) => seal,
   check: () => {},
-  write: () => ({ metadata: new Map(), prefix: new Uint8Array() }),
+  write: () => ({ metadata: new Map(), startBytes: 0 }),
   fresh: () => {
     throw cannotSeal();
   },

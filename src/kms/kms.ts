@@ -1,5 +1,5 @@
 /** The contract of key-management services. Drivers stand beside this file; only compose.ts and tests import them. */
-import type { DataKey, KeyContext, KeyScheme, KeyUri, WrappedKey } from "../core/key.ts";
+import type { ContextForm, DataKey, KeyContext, KeyScheme, KeyUri, WrappedKey } from "../core/key.ts";
 
 export interface Unwrapped {
   /** The caller wipes it. */
@@ -16,12 +16,24 @@ export interface Rewrapped {
 
 export interface Kms {
   readonly scheme: KeyScheme;
-  wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey>;
+  /** `form`: how the context is bound, where bytes are bound; absent: `rfc8785`. */
+  wrap(
+    key: KeyUri,
+    dataKey: DataKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<WrappedKey>;
   /**
    * undefined: not this driver's. Throws: it is, and cannot be opened (KMS_CANNOT_OPEN, KMS_KEY_UNUSABLE, ACCESS_DENIED,
    * THROTTLED, ...). `wrapped.uri`, when present, pins the key.
    */
-  unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined>;
+  unwrap(
+    wrapped: WrappedKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<Unwrapped | undefined>;
   /** Present where the provider rewraps on its side, so that the data key never reaches this process (AWS ReEncrypt). */
   rewrap?(
     wrapped: WrappedKey,

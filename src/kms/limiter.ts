@@ -92,10 +92,10 @@ class Limited {
     const rewrap = kms.rewrap?.bind(kms);
     return {
       scheme: kms.scheme,
-      wrap: (key, dataKey, context, signal) =>
-        this.#run(key, signal, () => kms.wrap(key, dataKey, context, signal), keyScheme(key)),
-      unwrap: (wrapped, context, signal) =>
-        this.#run(this.#opener(wrapped), signal, () => kms.unwrap(wrapped, context, signal), wrapped.scheme),
+      wrap: (key, dataKey, context, signal, form) =>
+        this.#run(key, signal, () => kms.wrap(key, dataKey, context, signal, form), keyScheme(key)),
+      unwrap: (wrapped, context, signal, form) =>
+        this.#run(this.#opener(wrapped), signal, () => kms.unwrap(wrapped, context, signal, form), wrapped.scheme),
       ...(rewrap && {
         rewrap: (wrapped, from, to, context, signal) =>
           this.#run(this.#opener(wrapped), signal, () => rewrap(wrapped, from, to, context, signal), wrapped.scheme),

@@ -17,6 +17,7 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import {
+  type ContextForm,
   contextBytes,
   DataKey,
   type KeyContext,
@@ -90,7 +91,13 @@ class LocalKms implements Kms {
     this.#raw = raw;
   }
 
-  async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(
+    key: KeyUri,
+    dataKey: DataKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<WrappedKey> {
     signal.throwIfAborted();
     checkDataKeySize(dataKey.sizeBytes);
     const { key: wrapping, header } = await this.#wrapping(nameOf(key, this.scheme));
@@ -98,12 +105,17 @@ class LocalKms implements Kms {
     // Random 96-bit nonces are safe for 2^32 keys under one file (SP 800-38D 8.3).
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv("aes-256-gcm", wrapping.reveal(), iv, { authTagLength: TAG_BYTES });
-    cipher.setAAD(Buffer.concat([header, contextBytes(context)]));
+    cipher.setAAD(Buffer.concat([header, contextBytes(context, form)]));
     const ciphertext = Buffer.concat([cipher.update(dataKey.reveal()), cipher.final()]);
     return { scheme: "local", uri: key, bytes: Buffer.concat([header, iv, ciphertext, cipher.getAuthTag()]) };
   }
 
-  async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
+  async unwrap(
+    wrapped: WrappedKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<Unwrapped | undefined> {
     if (wrapped.scheme !== this.scheme) return undefined;
     signal.throwIfAborted();
     if (wrapped.raw) return this.#unwrapRaw(wrapped.raw, wrapped.bytes, signal);
@@ -112,7 +124,7 @@ class LocalKms implements Kms {
     const bytes = Buffer.from(wrapped.bytes.buffer, wrapped.bytes.byteOffset, wrapped.bytes.byteLength);
     const where = loaded?.uri ?? wrapped.uri ?? "any local key";
     if (!loaded || !isPlausible(bytes) || bytes.length <= HEADER_BYTES + IV_BYTES + TAG_BYTES) throw cannotOpen(where);
-    return { dataKey: decrypt(loaded, bytes, context), by: loaded.uri };
+    return { dataKey: decrypt(loaded, bytes, contextBytes(context, form)), by: loaded.uri };
   }
 
   async check(key: KeyUri, use: "wrap" | "unwrap", signal: AbortSignal): Promise<void> {
@@ -162,13 +174,13 @@ class LocalKms implements Kms {
   }
 }
 
-function decrypt(loaded: LoadedKey, bytes: Buffer, context: KeyContext): DataKey {
+function decrypt(loaded: LoadedKey, bytes: Buffer, bound: Uint8Array): DataKey {
   const bodyAt = HEADER_BYTES + IV_BYTES;
   const tagAt = bytes.length - TAG_BYTES;
   const iv = bytes.subarray(HEADER_BYTES, bodyAt);
   const decipher = createDecipheriv("aes-256-gcm", loaded.key.reveal(), iv, { authTagLength: TAG_BYTES });
   // The file's own header is bound, not the one received: another version or fingerprint cannot pass.
-  decipher.setAAD(Buffer.concat([loaded.header, contextBytes(context)]));
+  decipher.setAAD(Buffer.concat([loaded.header, bound]));
   decipher.setAuthTag(bytes.subarray(tagAt));
   const plain = decipher.update(bytes.subarray(bodyAt, tagAt));
   try {

@@ -8,9 +8,9 @@
  *     empty           given          keys of that account or project, and local keys
  *     empty           absent         local keys
  */
-import { SealiftError } from "../core/error.ts";
-import { type KeyContext, type KeyUri, keyAccount, keyScheme } from "../core/key.ts";
-import type { Seal } from "../envelope/envelope.ts";
+import { asSealiftError, SealiftError } from "../core/error.ts";
+import { type KeyContext, type KeyUri, keyAccount, keyScheme, type WrappedKey } from "../core/key.ts";
+import { type Seal, wrappedKeys } from "../envelope/envelope.ts";
 import type { Rules } from "./shores.ts";
 
 /** Throws KEY_CONTEXT. Also for keys that are only carried: a reader at the destination relies on the pairs. */
@@ -23,10 +23,29 @@ export function checkContext(context: KeyContext, { requireContext }: Rules): vo
 
 /** Throws KEY_CONTEXT or KMS_KEY_NOT_ALLOWED, as far as it can be known without asking a KMS. */
 export function checkMayOpen(seal: Seal, rules: Rules): void {
-  const { context, wrapped } = seal;
-  if (wrapped?.raw) checkRawMayOpen(seal, rules);
+  if (wrappedKeys(seal).length === 0) checkContext(seal.context, rules);
+  else openable(seal, rules);
+}
+
+/** Those of its wrapped keys that may be opened. Where none may, the refusal of the first is thrown. */
+export function openable(seal: Seal, rules: Rules): readonly WrappedKey[] {
+  let refusal: SealiftError | undefined;
+  const keys = wrappedKeys(seal).filter((wrapped) => {
+    try {
+      checkKey(wrapped, seal, rules);
+      return true;
+    } catch (error) {
+      refusal ??= asSealiftError(error);
+      return false;
+    }
+  });
+  if (keys.length === 0 && refusal !== undefined) throw refusal;
+  return keys;
+}
+
+function checkKey(wrapped: WrappedKey, { context, wrap }: Seal, rules: Rules): void {
+  if (wrapped.raw) checkRawMayOpen(wrapped, wrap, rules);
   checkContext(context, rules);
-  if (!wrapped) return;
   const { uri, scheme } = wrapped;
   if (rules.allow.length === 0) {
     if (scheme === "local" || rules.account !== undefined) return uri && checkAllowed(uri, rules);
@@ -39,13 +58,13 @@ export function checkMayOpen(seal: Seal, rules: Rules): void {
 }
 
 /** What a client wrapped without a KMS names no key and binds no context: it is tried under the keys that the job names, or not. */
-function checkRawMayOpen({ wrap, wrapped }: Seal, { allow, requireContext }: Rules): void {
+function checkRawMayOpen({ scheme }: WrappedKey, wrap: string, { allow, requireContext }: Rules): void {
   const what = `its data key is wrapped by a bare key (${wrap})`;
   if (requireContext.size > 0) {
     throw new SealiftError("KEY_CONTEXT", `${what}, which binds no context: nothing proves the required pairs`);
   }
-  if (allow.some((uri) => keyScheme(uri) === wrapped?.scheme)) return;
-  throw notAllowed(`${what}, and keys.allow names no ${wrapped?.scheme}:// key to try`);
+  if (allow.some((uri) => keyScheme(uri) === scheme)) return;
+  throw notAllowed(`${what}, and keys.allow names no ${scheme}:// key to try`);
 }
 
 /** `by`: as the KMS says. Throws KMS_KEY_NOT_ALLOWED. */

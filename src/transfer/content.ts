@@ -13,6 +13,7 @@ import type { Move } from "./plan.ts";
 import { unsealed } from "./read.ts";
 import { type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
+import { bodyCrc32c, isUnchanged } from "./start.ts";
 
 export interface Pair {
   readonly source: ObjectHead;
@@ -24,18 +25,23 @@ export interface Pair {
 export const isProven = ({ source, move, standing }: Pair): boolean =>
   move.action !== "reseal" &&
   ((source.crc32c !== undefined && standing.crc32c !== undefined) ||
-    (source.md5 !== undefined && standing.md5 !== undefined));
+    (isUnchanged(move) && source.md5 !== undefined && standing.md5 !== undefined));
 
 /** Reads the source, and the destination where it states no CRC32C or was sealed afresh. */
 export async function sameContent(pair: Pair, crossing: Crossing): Promise<boolean> {
   if (pair.move.action === "reseal") return samePlaintext(pair, crossing);
-  const { source, standing } = pair;
+  const { source, move, standing } = pair;
   const { shores, signal } = crossing;
-  const there = standing.crc32c ?? (await crcOf(shores.destination, standing, signal));
-  return (source.crc32c ?? (await crcOf(shores.source, source, signal))) === there;
+  const there = { ...standing, crc32c: await crcOf(shores.destination, standing, signal) };
+  const here = { ...source, crc32c: await crcOf(shores.source, source, signal) };
+  if (isUnchanged(move)) return here.crc32c === there.crc32c;
+  const start = await startOf(shores.destination, standing, shores.envelopes, signal);
+  const { seal } = recognise(standing, start, shores.envelopes);
+  return bodyCrc32c(here, move.seal) === bodyCrc32c(there, seal);
 }
 
 async function crcOf(store: ObjectStore, head: ObjectHead, signal: AbortSignal): Promise<number> {
+  if (head.crc32c !== undefined) return head.crc32c;
   let crc = 0;
   await readAll(store, head, signal, async (body) => {
     for await (const chunk of body) crc = crc32c(chunk, crc);

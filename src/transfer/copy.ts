@@ -7,7 +7,7 @@ import type { DataKey } from "../core/key.ts";
 import type { Attributes, ByteStream, ListedObject, ObjectHead, VersionPin } from "../core/object.ts";
 import type { Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { type Seal, withWrapped } from "../envelope/envelope.ts";
+import { bodyBytes, type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
 import { lostOnTheWay } from "./attributes.ts";
@@ -17,9 +17,10 @@ import { type Look, lookAt, nearbyAtSource } from "./look.ts";
 import { attributesOf, type Move } from "./plan.ts";
 import { Passage } from "./passage.ts";
 import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
-import { peek, prefixBytes, startOf } from "./recognise.ts";
+import { peek, startOf, wantedBytes } from "./recognise.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
+import { crc32cWith, isUnchanged, restarted, startWith } from "./start.ts";
 
 export interface CopyOptions {
   /** Open the data key again at the destination and compare. */
@@ -112,8 +113,9 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
   try {
     checkAsListed(opened.head, listed);
     const openedMs = task.now();
-    const peeked = await peek(opened.body, Math.min(prefixBytes(shores.envelopes), opened.head.sizeBytes));
-    const { head, plan, move } = await decide(opened.head, peeked.prefix, task);
+    const { head: found } = opened;
+    const peeked = await peek(opened.body, (start) => wantedBytes(found, start, shores.envelopes));
+    const { head, plan, move } = await decide(found, peeked.start, task);
     const cargo = await load(move, head, task);
     try {
       let { body } = peeked;
@@ -170,28 +172,46 @@ export async function load(move: Move, head: ObjectHead, task: Task): Promise<Ca
       return { ...unchanged, outcome: "carried", attributes, serverKeyName, seal: seal.wrapped && seal, notes: [] };
     }
     case "rewrap": {
-      const { wrapped, dataKey, notes } = await handOver(move, move.retargeted, task, task.verify);
+      const { writeWith } = move;
+      const { wrapped, dataKey, notes } = await handOver(move, task, task.verify || writeWith.startsWithKey === true);
       const seal = withWrapped(move.retargeted, wrapped);
       return withKey(dataKey, () => {
         const attributes = attributesOf(move, head, task, seal);
-        return { ...unchanged, outcome: "rewrapped", attributes, seal, dataKey, notes };
+        const rewrapped = { ...unchanged, outcome: "rewrapped" as const, attributes, seal, dataKey, notes };
+        if (isUnchanged(move)) return rewrapped;
+        const start = startWith(writeWith, seal, dataKey);
+        return {
+          ...rewrapped,
+          sizeBytes: start.length + bodyBytes(head.sizeBytes, move.seal),
+          crc32c: crc32cWith(start, head, move.seal),
+          body: (source) => restarted(source, move.seal, start),
+        };
       });
     }
     case "reseal": {
       const { seal: bare, wrapped, dataKey } = await freshKey(move.sealWith, task);
+      const { sealWith } = move;
       const seal = withWrapped(bare, wrapped);
-      return withKey(dataKey, () => ({
-        outcome: "resealed",
-        move,
-        sizeBytes: move.sealWith.sealedSize(head.sizeBytes, seal),
-        attributes: attributesOf(move, head, task, seal),
-        seal,
-        dataKey,
-        notes: [],
-        body: (source) => move.sealWith.seal(source, seal, dataKey),
-      }));
+      return withKey(dataKey, () => {
+        const start = startWith(sealWith, seal, dataKey);
+        return {
+          outcome: "resealed",
+          move,
+          sizeBytes: start.length + sealWith.sealedSize(head.sizeBytes, seal),
+          attributes: attributesOf(move, head, task, seal),
+          seal,
+          dataKey,
+          notes: [],
+          body: (source) => begunWith(start, sealWith.seal(source, seal, dataKey)),
+        };
+      });
     }
   }
+}
+
+async function* begunWith(start: Uint8Array, body: ByteStream): ByteStream {
+  if (start.length > 0) yield start;
+  yield* body;
 }
 
 function withKey(dataKey: DataKey | undefined, load: () => Cargo): Cargo {
@@ -207,7 +227,7 @@ async function send(task: Task, condition: Condition, cargo: Cargo, source: Pass
   const { listed, key, shores, signal, verify } = task;
   const { sizeBytes, crc32c, attributes, serverKeyName } = cargo;
   // What leaves is counted apart from what came, unless it is the same bytes.
-  const leaving = cargo.move.action === "reseal" ? new Passage(cargo.body(source), { sizeBytes }) : source;
+  const leaving = isUnchanged(cargo.move) ? source : new Passage(cargo.body(source), { sizeBytes });
   let put: PutReceipt;
   try {
     const options = { sizeBytes, crc32c, attributes, condition, serverKeyName, signal };

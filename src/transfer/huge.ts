@@ -20,6 +20,7 @@ import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey } from "./shores.ts";
+import { isUnchanged } from "./start.ts";
 
 /** All that the next step has to know of the one before. It holds no key, wrapped or not. */
 export interface HugeUpload extends PartPlan {
@@ -68,9 +69,10 @@ export async function hugeAmong(
     const tried = await retrying({ attempts, delayMs, signal, random: Math.random }, async () => {
       const head = await sourceAsListed(object, crossing);
       const start = await startOf(shores.source, head, shores.envelopes, signal);
-      return (await lookAt(head, start, crossing, nearbyAtSource(crossing, neighbours))).move?.action;
+      const { move } = await lookAt(head, start, crossing, nearbyAtSource(crossing, neighbours));
+      return move !== undefined && isUnchanged(move);
     });
-    if ("value" in tried && (tried.value === "rewrap" || tried.value === "carry")) huge.add(object.key);
+    if ("value" in tried && tried.value) huge.add(object.key);
   });
   return huge;
 }
@@ -115,8 +117,8 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   const { head, file, move } = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
   const { dataKey, outcome, attributes, serverKeyName } = await load(move, head, task);
   dataKey?.wipe();
-  if (outcome !== "rewrapped" && outcome !== "carried") {
-    throw new SealiftError("INTERNAL", "an object that is sealed afresh cannot be divided", { object: listed.key });
+  if ((outcome !== "rewrapped" && outcome !== "carried") || !isUnchanged(move)) {
+    throw new SealiftError("INTERNAL", "an object whose bytes change cannot be divided", { object: listed.key });
   }
   const { sizeBytes } = head;
   const uploadId = await partsOf(task).begin(key, { sizeBytes, attributes, serverKeyName, signal });

@@ -1,9 +1,9 @@
 /** Data keys changing hands. A key is opened only when the job allows it (allowed.ts), and whoever is given one here wipes it. */
-import { asSealiftError, SealiftError } from "../core/error.ts";
-import { DataKey, type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
-import type { Envelope, Seal } from "../envelope/envelope.ts";
+import { asSealiftError, type Code, SealiftError } from "../core/error.ts";
+import { DataKey, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
+import { type Envelope, type Seal, wrappedKeys } from "../envelope/envelope.ts";
 import type { Kms, Rewrapped, Unwrapped } from "../kms/kms.ts";
-import { checkAllowed, checkMayOpen } from "./allowed.ts";
+import { checkAllowed, checkMayOpen, openable } from "./allowed.ts";
 import type { Recognised } from "./recognise.ts";
 import { type HandedKey, questionOf } from "./rewrapped.ts";
 import type { Crossing } from "./shores.ts";
@@ -13,27 +13,25 @@ export async function openSourceKey(source: Recognised, crossing: Crossing): Pro
   return (await openSource(source, crossing)).dataKey;
 }
 
-async function openSource({ seal, envelope }: Recognised, crossing: Crossing): Promise<Unwrapped> {
+function openSource({ seal, envelope }: Recognised, crossing: Crossing): Promise<Unwrapped> {
   const { shores, rules, signal } = crossing;
-  checkMayOpen(seal, rules);
-  const { dataKey, by } = await unwrapByAny(shores.sourceKms, seal, signal);
-  keepIf(dataKey, () => {
+  const offered = { seal, keys: openable(seal, rules) };
+  return unwrapByAny(shores.sourceKms, offered, signal, ({ by, dataKey }) => {
     checkAllowed(by, rules);
     envelope.check(seal, dataKey);
   });
-  return { dataKey, by };
 }
 
 /** The data key of an object at the destination, opened by the key that the job names. */
 export async function openDestinationKey({ seal, envelope }: Recognised, crossing: Crossing): Promise<DataKey> {
   const { shores, rules, signal } = crossing;
-  const { dataKey, by } = await unwrapByAny(shores.destinationKms, seal, signal);
-  return keepIf(dataKey, () => {
+  const { dataKey } = await unwrapByAny(shores.destinationKms, offeredBy(seal), signal, ({ by, dataKey }) => {
     if (isExact(rules.wrapWith) && by !== rules.wrapWith) {
       throw new SealiftError("KMS_CANNOT_OPEN", `the data key is wrapped by ${by} and not by ${rules.wrapWith}`);
     }
     envelope.check(seal, dataKey);
   });
+  return dataKey;
 }
 
 /** The data key of any object, for reading it: no rules but those of the KMS. */
@@ -42,42 +40,91 @@ export async function openAnyKey(
   all: readonly Kms[],
   signal: AbortSignal,
 ): Promise<DataKey> {
-  const { dataKey } = await unwrapByAny(all, seal, signal);
-  return keepIf(dataKey, () => envelope.check(seal, dataKey));
-}
-
-function keepIf(dataKey: DataKey, check: () => void): DataKey {
-  try {
-    check();
-    return dataKey;
-  } catch (error) {
-    dataKey.wipe();
-    throw error;
-  }
+  const { dataKey } = await unwrapByAny(all, offeredBy(seal), signal, ({ dataKey }) => envelope.check(seal, dataKey));
+  return dataKey;
 }
 
 /** An AWS alias or bare id is answered with the ARN behind it, so only whole key ARNs can be compared. */
 const isExact = (key: KeyUri): boolean => keyScheme(key) !== "aws-kms" || /^aws-kms:\/\/arn:.*:key\//.test(key);
 
-async function unwrapByAny(all: readonly Kms[], { wrapped, context }: Seal, signal: AbortSignal): Promise<Unwrapped> {
-  if (!wrapped) throw new SealiftError("INTERNAL", "a seal without a wrapped key was to be opened");
-  for (const kms of all) {
-    const unwrapped = await kms.unwrap(wrapped, context, signal);
-    if (unwrapped) return unwrapped;
-  }
-  throw new SealiftError("KMS_CANNOT_OPEN", `no KMS of this shore opens keys of ${wrapped.scheme}`);
+/** A seal, and those of its wrapped keys that may be tried. */
+interface Offered {
+  readonly seal: Seal;
+  readonly keys: readonly WrappedKey[];
 }
 
-/** Wraps under the job's key. */
-export function wrapForDestination(dataKey: DataKey, context: KeyContext, crossing: Crossing): Promise<WrappedKey> {
+const offeredBy = (seal: Seal): Offered => ({ seal, keys: wrappedKeys(seal) });
+
+/** Of several wrapped keys, one that does not open here is no reason not to try the next. */
+const PASSED_OVER: ReadonlySet<Code> = new Set<Code>([
+  "KMS_CANNOT_OPEN",
+  "KMS_KEY_UNUSABLE",
+  "KMS_KEY_NOT_ALLOWED",
+  "ACCESS_DENIED",
+]);
+
+/** The first that opens and that `judge` lets pass; else the refusal of the first. */
+async function unwrapByAny(
+  all: readonly Kms[],
+  { seal, keys }: Offered,
+  signal: AbortSignal,
+  judge: (unwrapped: Unwrapped) => void,
+): Promise<Unwrapped> {
+  const [first] = keys;
+  if (!first) throw new SealiftError("INTERNAL", "a seal without a wrapped key was to be opened");
+  let refusal: SealiftError | undefined;
+  for (const wrapped of keys) {
+    try {
+      const unwrapped = await unwrapJudged(all, wrapped, seal, signal, judge);
+      if (unwrapped) return unwrapped;
+    } catch (thrown) {
+      const error = asSealiftError(thrown);
+      if (!PASSED_OVER.has(error.code)) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal ?? new SealiftError("KMS_CANNOT_OPEN", `no KMS of this shore opens keys of ${first.scheme}`);
+}
+
+async function unwrapJudged(
+  all: readonly Kms[],
+  wrapped: WrappedKey,
+  { context, form }: Seal,
+  signal: AbortSignal,
+  judge: (unwrapped: Unwrapped) => void,
+): Promise<Unwrapped | undefined> {
+  for (const kms of all) {
+    const unwrapped = await kms.unwrap(wrapped, context, signal, form);
+    if (!unwrapped) continue;
+    try {
+      judge(unwrapped);
+      return unwrapped;
+    } catch (error) {
+      unwrapped.dataKey.wipe();
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+/** Wraps under the job's key, bound as the seal says. */
+export function wrapForDestination(dataKey: DataKey, { context, form }: Seal, crossing: Crossing): Promise<WrappedKey> {
   const { shores, rules, signal } = crossing;
   const kms = shores.destinationKms.find(({ scheme }) => scheme === keyScheme(rules.wrapWith));
   if (!kms) throw new SealiftError("KMS_KEY_UNUSABLE", `the destination has no KMS for ${rules.wrapWith}`);
-  return kms.wrap(rules.wrapWith, dataKey, context, signal);
+  return kms.wrap(rules.wrapWith, dataKey, context, signal, form);
+}
+
+/** A key that is to change hands. */
+export interface Handing extends Recognised {
+  /** The seal as it is to stand. */
+  readonly retargeted: Seal;
+  /** The data key as that seal has it wrapped, from the source's; absent: the same. */
+  readonly rekey?: ((dataKey: DataKey) => DataKey) | undefined;
 }
 
 export interface HandedOver extends HandedKey {
-  /** Where it came to this process. The caller wipes it. */
+  /** As the destination has it, where it came to this process. The caller wipes it. */
   readonly dataKey?: DataKey | undefined;
 }
 
@@ -88,18 +135,13 @@ const denied = new WeakSet<Kms>();
  * From the source's key to the destination's. `open`: the data key is left with the caller, who will compare it; then the key
  * services are asked whatever was answered before.
  */
-export async function handOver(
-  source: Recognised,
-  retargeted: Seal,
-  crossing: Crossing,
-  open: boolean,
-): Promise<HandedOver> {
+export async function handOver(handing: Handing, crossing: Crossing, open: boolean): Promise<HandedOver> {
   const { shores, rules, signal } = crossing;
-  checkMayOpen(source.seal, rules);
-  const question = open ? undefined : questionOf(source, retargeted, rules);
-  if (!shores.rewrapped || question === undefined) return handOverAnew(source, retargeted, crossing, open);
+  checkMayOpen(handing.seal, rules);
+  const question = open ? undefined : questionOf(handing, handing.retargeted, rules);
+  if (!shores.rewrapped || question === undefined) return handOverAnew(handing, crossing, open);
   const handed = await shores.rewrapped.get(question, signal, async () => {
-    const { wrapped, by, notes, dataKey } = await handOverAnew(source, retargeted, crossing, false);
+    const { wrapped, by, notes, dataKey } = await handOverAnew(handing, crossing, false);
     dataKey?.wipe();
     return { wrapped, by, notes };
   });
@@ -111,23 +153,18 @@ export async function handOver(
  * Where the provider rewraps on its side, the data key does not come here, and then the commitment of the formats that have one is
  * not checked: `open` has the key opened and checked first, at the price of one call.
  */
-async function handOverAnew(
-  source: Recognised,
-  retargeted: Seal,
-  crossing: Crossing,
-  open: boolean,
-): Promise<HandedOver> {
-  const provider = rewrapper(source.seal, crossing);
-  if (!provider) return throughHere(source, retargeted, crossing);
-  const dataKey = open ? await openSourceKey(source, crossing) : undefined;
+async function handOverAnew(handing: Handing, crossing: Crossing, open: boolean): Promise<HandedOver> {
+  const provider = rewrapper(handing, crossing);
+  if (!provider) return throughHere(handing, crossing);
+  const dataKey = open ? await openSourceKey(handing, crossing) : undefined;
   try {
-    const { wrapped, by } = await provider.rewrap(source.seal, retargeted);
+    const { wrapped, by } = await provider.rewrap(handing.seal, handing.retargeted);
     return { wrapped, by, dataKey, notes: [] };
   } catch (error) {
     dataKey?.wipe();
     if (asSealiftError(error).code !== "ACCESS_DENIED") throw error;
     // The two shores may be two accounts, each of whose credentials can do half of a ReEncrypt.
-    const handed = await throughHere(source, retargeted, crossing);
+    const handed = await throughHere(handing, crossing);
     denied.add(provider.kms);
     return { ...handed, notes: ["the provider's own rewrap was denied: the data key passed through this process"] };
   }
@@ -138,9 +175,11 @@ interface Rewrapper {
   rewrap(from: Seal, to: Seal): Promise<Rewrapped>;
 }
 
-function rewrapper({ wrapped }: Seal, { shores, rules, signal }: Crossing): Rewrapper | undefined {
+/** A provider rewraps what it is given, to the letter, and it is told one wrapped key. */
+function rewrapper({ seal, rekey }: Handing, { shores, rules, signal }: Crossing): Rewrapper | undefined {
   const to = rules.wrapWith;
-  if (!wrapped) return undefined;
+  const { wrapped } = seal;
+  if (!wrapped || rekey || seal.others) return undefined;
   const kms = shores.sourceKms.find((each) => each.scheme === wrapped.scheme && each.canRewrap?.(wrapped, to));
   if (!kms?.rewrap || denied.has(kms)) return undefined;
   const rewrap = kms.rewrap.bind(kms);
@@ -155,13 +194,24 @@ function rewrapper({ wrapped }: Seal, { shores, rules, signal }: Crossing): Rewr
   };
 }
 
-async function throughHere(source: Recognised, retargeted: Seal, crossing: Crossing): Promise<HandedOver> {
-  const { dataKey, by } = await openSource(source, crossing);
+async function throughHere(handing: Handing, crossing: Crossing): Promise<HandedOver> {
+  const { dataKey: opened, by } = await openSource(handing, crossing);
+  const dataKey = rekeyed(opened, handing);
   try {
-    return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing), by, dataKey, notes: [] };
+    return { wrapped: await wrapForDestination(dataKey, handing.retargeted, crossing), by, dataKey, notes: [] };
   } catch (error) {
     dataKey.wipe();
     throw error;
+  }
+}
+
+/** The data key as the destination has it. The one given is that one, or wiped. */
+export function rekeyed(dataKey: DataKey, { rekey }: Pick<Handing, "rekey">): DataKey {
+  if (!rekey) return dataKey;
+  try {
+    return rekey(dataKey);
+  } finally {
+    dataKey.wipe();
   }
 }
 
@@ -173,7 +223,7 @@ export async function freshKey(
   const { rules } = crossing;
   const { seal, dataKey } = envelope.fresh(rules.sealContext, rules.wrapWith);
   try {
-    return { seal, wrapped: await wrapForDestination(dataKey, seal.context, crossing), dataKey };
+    return { seal, wrapped: await wrapForDestination(dataKey, seal, crossing), dataKey };
   } catch (error) {
     dataKey.wipe();
     throw error;

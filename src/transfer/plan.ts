@@ -1,6 +1,6 @@
 /** What is to be done with one object. Decides from its head (and, for some formats, its first bytes); asks nobody. */
 import { SealiftError } from "../core/error.ts";
-import type { WrappedKey } from "../core/key.ts";
+import type { DataKey, WrappedKey } from "../core/key.ts";
 import { keyScheme } from "../core/key.ts";
 import type { Attributes, ObjectHead } from "../core/object.ts";
 import type { Action, Plan } from "../core/plan.ts";
@@ -10,6 +10,7 @@ import { checkContext, checkMayOpen } from "./allowed.ts";
 import { isSealed, type Recognised, recognise } from "./recognise.ts";
 import { destinationKey, type Rules, type Shores } from "./shores.ts";
 import { stamp } from "./stamp.ts";
+import { sizeAs } from "./start.ts";
 
 interface Rewrap extends Recognised {
   readonly action: "rewrap";
@@ -17,6 +18,8 @@ interface Rewrap extends Recognised {
   readonly retargeted: Seal;
   /** The format of that seal: not always the one it was read in. */
   readonly writeWith: Envelope;
+  /** Present where that format wraps the data key in another form: the one from the other. The caller wipes both. */
+  readonly rekey?: ((dataKey: DataKey) => DataKey) | undefined;
 }
 
 interface Reseal extends Recognised {
@@ -38,10 +41,10 @@ export interface Decision {
 }
 
 /** Errors of recognition, and everything that the destination could not take, become a plan to refuse, with the code. */
-export function planObject(head: ObjectHead, prefix: Uint8Array, shores: Shores, rules: Rules): Decision {
+export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, rules: Rules): Decision {
   let recognised: Recognised | undefined;
   try {
-    recognised = recognise(head, prefix, shores.envelopes);
+    recognised = recognise(head, start, shores.envelopes);
     destinationKey(head.key, shores);
     const move = decide(recognised, shores, rules);
     checkFits(move, head, shores, rules);
@@ -54,6 +57,13 @@ export function planObject(head: ObjectHead, prefix: Uint8Array, shores: Shores,
 
 function decide({ envelope, seal }: Recognised, shores: Shores, rules: Rules): Move {
   if (!isSealed(seal)) return decidePlain({ envelope, seal }, shores, rules);
+  const adopting = rules.envelope === undefined ? undefined : called(rules.envelope, shores);
+  if (adopting?.adopt && adopting.id !== envelope.id) {
+    checkMayOpen(seal, rules);
+    const rekey = adopting.adoptKey?.bind(undefined, seal);
+    const retargeted = adopting.adopt(seal, rules.wrapWith);
+    return { action: "rewrap", envelope, seal, retargeted, writeWith: adopting, rekey };
+  }
   if (seal.wrapped?.uri === rules.wrapWith) {
     checkContext(seal.context, rules);
     return { action: "carry", envelope, seal };
@@ -101,15 +111,18 @@ function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): 
 
 function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKey): { sizeBytes: number; seal?: Seal } {
   switch (move.action) {
-    case "rewrap":
-      return { sizeBytes: head.sizeBytes, seal: withWrapped(move.retargeted, wrapped) };
+    case "rewrap": {
+      const seal = withWrapped(move.retargeted, wrapped);
+      return { sizeBytes: sizeAs(move, head, seal), seal };
+    }
     case "carry":
       return { sizeBytes: head.sizeBytes };
     case "reseal": {
       // Only to be measured; the copy makes its own.
-      const { seal, dataKey } = move.sealWith.fresh(rules.sealContext, rules.wrapWith);
+      const { seal: bare, dataKey } = move.sealWith.fresh(rules.sealContext, rules.wrapWith);
       dataKey.wipe();
-      return { sizeBytes: move.sealWith.sealedSize(head.sizeBytes, seal), seal: withWrapped(seal, wrapped) };
+      const seal = withWrapped(bare, wrapped);
+      return { sizeBytes: sizeAs(move, head, seal), seal };
     }
   }
 }
@@ -129,9 +142,6 @@ export function attributesOf(
 ): Attributes {
   const envelope = writerOf(move);
   const written = seal && envelope.write(seal);
-  if (written && written.prefix.length > 0) {
-    throw new SealiftError("SEAL_UNSUPPORTED", `${envelope.id} keeps its envelope in the body, which is not rewritten`);
-  }
   const sealed = seal !== undefined || isSealed(move.seal);
   const beside = {
     owns: move.seal.owns,

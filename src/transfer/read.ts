@@ -4,7 +4,8 @@ import type { ByteStream, ObjectHead } from "../core/object.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import { openAnyKey } from "./keys.ts";
-import { isSealed, peek, prefixBytes, type Recognised, recognise } from "./recognise.ts";
+import { isSealed, peek, type Recognised, recognise, wantedBytes } from "./recognise.ts";
+import { bodyOf } from "./start.ts";
 
 /**
  * Recognises at once; the data key is opened with the first byte asked for and wiped with the last. With a format that verifies
@@ -18,16 +19,17 @@ export async function openPlaintext(
   kms: readonly Kms[],
   signal: AbortSignal,
 ): Promise<ByteStream> {
-  const peeked = await peek(body, Math.min(prefixBytes(envelopes), head.sizeBytes));
-  const recognised = recognise(head, peeked.prefix, envelopes);
+  const peeked = await peek(body, (start) => wantedBytes(head, start, envelopes));
+  const recognised = recognise(head, peeked.start, envelopes);
   return unsealed(peeked.body, recognised, () => openAnyKey(recognised, kms, signal));
 }
 
-export async function* unsealed(body: ByteStream, sealed: Recognised, openKey: () => Promise<DataKey>): ByteStream {
-  if (!isSealed(sealed.seal)) return yield* body;
+/** The plaintext of a whole object as it comes. */
+export async function* unsealed(object: ByteStream, sealed: Recognised, openKey: () => Promise<DataKey>): ByteStream {
+  if (!isSealed(sealed.seal)) return yield* object;
   const dataKey = await openKey();
   try {
-    yield* sealed.envelope.open(body, sealed.seal, dataKey);
+    yield* sealed.envelope.open(bodyOf(object, sealed.seal), sealed.seal, dataKey);
   } finally {
     dataKey.wipe();
   }

@@ -1,7 +1,7 @@
 /** Which envelope an object is in. Every format is asked, so that an object claimed by two is refused and not guessed at. */
 import { SealiftError } from "../core/error.ts";
 import type { ByteStream, ObjectHead } from "../core/object.ts";
-import type { Envelope, Seal } from "../envelope/envelope.ts";
+import { type Envelope, type Seal, START_BYTES_MAX } from "../envelope/envelope.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { pinOf } from "./pinned.ts";
 
@@ -13,9 +13,9 @@ export interface Recognised {
 export const isSealed = (seal: Seal): boolean => seal.wrapped !== undefined;
 
 /** Throws SEAL_MALFORMED or SEAL_UNSUPPORTED; never passes a broken envelope on as plain. */
-export function recognise(head: ObjectHead, prefix: Uint8Array, envelopes: readonly Envelope[]): Recognised {
+export function recognise(head: ObjectHead, start: Uint8Array, envelopes: readonly Envelope[]): Recognised {
   const claims = envelopes.flatMap((envelope) => {
-    const seal = envelope.read(head, prefix);
+    const seal = envelope.read(head, start);
     return seal === undefined ? [] : [{ envelope, seal }];
   });
   const [first, second] = claims;
@@ -26,9 +26,14 @@ export function recognise(head: ObjectHead, prefix: Uint8Array, envelopes: reado
   return first;
 }
 
-/** How much of an object's start the formats need to see. */
-export const prefixBytes = (envelopes: readonly Envelope[]): number =>
-  Math.max(0, ...envelopes.map((envelope) => envelope.prefixBytesMax));
+/** How much of an object's start the formats have to see, now that they have seen this much. */
+export function wantedBytes(head: ObjectHead, start: Uint8Array, envelopes: readonly Envelope[]): number {
+  const most = Math.max(0, ...envelopes.map((envelope) => envelope.wants(head, start)));
+  return Math.min(most, head.sizeBytes, START_BYTES_MAX);
+}
+
+/** Most envelopes that stand before a body are shorter: one request reads them. */
+const READ_BYTES_MIN = 4096;
 
 /** The start of an object whose body is not being read; nothing is asked for where no format wants it. */
 export async function startOf(
@@ -37,26 +42,37 @@ export async function startOf(
   envelopes: readonly Envelope[],
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const end = Math.min(prefixBytes(envelopes), head.sizeBytes);
-  if (end === 0) return new Uint8Array(0);
-  const opened = await store.open(head.key, { ifVersion: pinOf(head), range: { start: 0, end }, signal });
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of opened.body) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  let known: Uint8Array = new Uint8Array(0);
+  for (;;) {
+    const wanted = wantedBytes(head, known, envelopes);
+    if (wanted <= known.length) return known;
+    const range = { start: known.length, end: Math.min(Math.max(wanted, READ_BYTES_MIN), head.sizeBytes) };
+    const opened = await store.open(head.key, { ifVersion: pinOf(head), range, signal });
+    const chunks = [known];
+    for await (const chunk of opened.body) chunks.push(chunk);
+    const more = Buffer.concat(chunks);
+    // Stores hold a range to its length; one that does not would be asked for ever.
+    if (more.length === known.length) throw new SealiftError("STORE_CUT", "a range of it came empty");
+    known = more;
+  }
 }
 
-/** The first bytes of a body, and the body as if nobody had looked. */
-export async function peek(body: ByteStream, sizeBytes: number): Promise<{ prefix: Uint8Array; body: ByteStream }> {
-  if (sizeBytes === 0) return { prefix: new Uint8Array(0), body };
+/** The first bytes of a body, as many as are wanted at least, and the body as if nobody had looked. */
+export async function peek(
+  body: ByteStream,
+  wanted: (start: Uint8Array) => number,
+): Promise<{ start: Uint8Array; body: ByteStream }> {
+  let start: Uint8Array = new Uint8Array(0);
+  if (wanted(start) === 0) return { start, body };
   const iterator = body[Symbol.asyncIterator]();
   const chunks: Uint8Array[] = [];
-  for (let seen = 0; seen < sizeBytes; ) {
+  while (wanted(start) > start.length) {
     const next = await iterator.next();
     if (next.done) break;
     chunks.push(next.value);
-    seen += next.value.length;
+    start = Buffer.concat([start, next.value]);
   }
-  return { prefix: Buffer.concat(chunks).subarray(0, sizeBytes), body: rejoin(chunks, iterator) };
+  return { start, body: rejoin(chunks, iterator) };
 }
 
 async function* rejoin(chunks: readonly Uint8Array[], iterator: AsyncIterator<Uint8Array>): ByteStream {

@@ -107,7 +107,9 @@ export function questionOf({ envelope, seal }: Recognised, retargeted: Seal, rul
   const hash = createHash("sha256");
   put(hash, wrapped.bytes, wrapped.scheme, wrapped.uri ?? "", contextBytes(seal.context));
   put(hash, wrapped.raw?.algorithm ?? "", wrapped.raw?.bound ?? "");
+  for (const other of seal.others ?? []) put(hash, "other", other.bytes, other.scheme, other.uri ?? "");
   put(hash, rules.wrapWith, contextBytes(retargeted.context));
+  put(hash, seal.form ?? "", retargeted.form ?? "");
   put(hash, seal.format, seal.content, seal.wrap, retargeted.format, retargeted.content, retargeted.wrap);
   put(hash, contextBytes(envelope.checksKeyAlone ? new Map() : seal.fixed));
   put(hash, JSON.stringify([...rules.allow].sort()), rules.account ?? "", contextBytes(rules.requireContext));

@@ -40,6 +40,8 @@ export interface Rules {
   readonly sealContext: KeyContext;
   /** Envelope id for objects that are sealed afresh. */
   readonly sealWith: string;
+  /** Envelope id that sealed objects are to stand in, where their bodies can stay as they are; absent: each in its own. */
+  readonly envelope?: string | undefined;
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
   /** The provider-side key for `fallback: server`. */

@@ -41,7 +41,7 @@ function retarget(seal: Seal, to: KeyUri): Seal {
 function write(seal: Seal): SealBytes {
   const { key } = writtenWrap(seal, s3ecV1.id);
   const metadata = new Map([[KEY_V1, key], [MATDESC, contextText(seal.context)], ...seal.fixed]);
-  return { metadata, prefix: new Uint8Array() };
+  return { metadata, startBytes: 0 };
 }
 
 const cannotSeal = () => unsupported("nothing new is sealed as s3ec-v1: choose s3ec-v2 or s3ec-v3");

@@ -149,7 +149,7 @@ function write(seal: Seal): SealBytes {
     ...seal.fixed,
     ...own,
   ]);
-  return { metadata, prefix: new Uint8Array() };
+  return { metadata, startBytes: 0 };
 }
 
 function check(_seal: Seal, key: DataKey): void {
@@ -189,7 +189,7 @@ async function* open(ciphertext: ByteStream, seal: Seal, key: DataKey): ByteStre
 export const s3ecV2: Envelope = {
   id: "s3ec-v2",
   verifies: "at-end",
-  prefixBytesMax: 0,
+  wants: () => 0,
   divided: instructionFile,
   read: (head: ObjectHead) =>
     about(head.key, () => {

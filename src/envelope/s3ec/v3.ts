@@ -101,7 +101,7 @@ function write(seal: Seal): SealBytes {
     ...seal.fixed,
     ...own,
   ]);
-  return { metadata, prefix: new Uint8Array() };
+  return { metadata, startBytes: 0 };
 }
 
 /** Catches a wrapped key swapped under the same body, before anything is opened or wrapped again. */
@@ -156,7 +156,7 @@ async function* withBodyKey(seal: Seal, key: DataKey, stream: (parameters: GcmPa
 export const s3ecV3: Envelope = {
   id: "s3ec-v3",
   verifies: "at-end",
-  prefixBytesMax: 0,
+  wants: () => 0,
   divided: instructionFile,
   read: (head: ObjectHead) =>
     about(head.key, () => {

@@ -8,7 +8,14 @@
  */
 import { crc32c } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
-import { contextBytes, DataKey, type KeyContext, type KeyUri, type WrappedKey } from "../../core/key.ts";
+import {
+  type ContextForm,
+  contextBytes,
+  DataKey,
+  type KeyContext,
+  type KeyUri,
+  type WrappedKey,
+} from "../../core/key.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
 import { type GoogleTokens, googleTokens } from "../../wire/google.ts";
 import { cannotOpen, checkDataKeySize, isPlausible, nameOf } from "../answer.ts";
@@ -74,11 +81,17 @@ class GcpKms implements Kms {
     this.#transport = transport;
   }
 
-  async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(
+    key: KeyUri,
+    dataKey: DataKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<WrappedKey> {
     signal.throwIfAborted();
     const name = nameOf(key, this.scheme);
     checkDataKeySize(dataKey.sizeBytes);
-    const answer = await this.#transport.encrypt(name, dataKey.reveal(), contextBytes(context), signal);
+    const answer = await this.#transport.encrypt(name, dataKey.reveal(), contextBytes(context, form), signal);
     const { version, ciphertext, ciphertextCrc32c, plaintextVerified, additionalVerified } = answer;
     if (!plaintextVerified) throw corrupted(key, "the data key was not verified on arrival");
     if (!additionalVerified) throw corrupted(key, "the key context was not verified on arrival");
@@ -89,7 +102,12 @@ class GcpKms implements Kms {
     return { scheme: "gcp-kms", uri: key, bytes: ciphertext };
   }
 
-  async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
+  async unwrap(
+    wrapped: WrappedKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<Unwrapped | undefined> {
     if (wrapped.scheme !== this.scheme) return undefined;
     signal.throwIfAborted();
     const { uri, bytes } = wrapped;
@@ -101,7 +119,12 @@ class GcpKms implements Kms {
     }
     const name = nameOf(uri, this.scheme);
     if (!isPlausible(bytes)) throw cannotOpen(uri);
-    const { plaintext, plaintextCrc32c } = await this.#transport.decrypt(name, bytes, contextBytes(context), signal);
+    const { plaintext, plaintextCrc32c } = await this.#transport.decrypt(
+      name,
+      bytes,
+      contextBytes(context, form),
+      signal,
+    );
     try {
       if (plaintextCrc32c !== crc32c(plaintext)) throw corrupted(uri, "the data key differs from its checksum");
       if (plaintext.length === 0) throw cannotOpen(uri);
