@@ -1,5 +1,6 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
+import type { FormatOptions } from "../compose/formats.ts";
 import { parseShore } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
@@ -24,7 +25,12 @@ export const ACCESS_OPTIONS: Options = {
   "user-project": text("PROJECT", "project that is billed for requests (GCS)"),
   "customer-key": { ...text("REFERENCE", "SSE-C key to try: env:NAME or file:/path"), multiple: true },
   "allow-insecure-endpoint": yes("allow plain http for the store"),
+  "instruction-suffix": text("SUFFIX", "what S3EC instruction files are called besides .instruction"),
 };
+
+const SUFFIX = "instruction-suffix";
+/** Of those above, what says nothing about a shore. */
+const ELSEWHERE = ["job", "object", SUFFIX];
 
 export const KMS_OPTIONS: Options = {
   "kms-region": text("REGION", "Region of the key"),
@@ -44,6 +50,7 @@ export interface ObjectAccess {
   readonly shore: Shore;
   readonly key: string;
   readonly localDirectory?: string | undefined;
+  readonly formats: FormatOptions;
 }
 
 export async function objectAccess(invocation: Invocation): Promise<ObjectAccess> {
@@ -57,7 +64,7 @@ export async function objectAccess(invocation: Invocation): Promise<ObjectAccess
   return found;
 }
 
-const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => name !== "job" && name !== "object");
+const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => !ELSEWHERE.includes(name));
 
 function byFlags(url: string, { flags }: Invocation): ObjectAccess {
   const kms = fields(flags, Object.keys(KMS_OPTIONS), "kms-");
@@ -65,7 +72,10 @@ function byFlags(url: string, { flags }: Invocation): ObjectAccess {
   const bucket = parseStoreUrl(url);
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
-  return { shore, key: bucket.prefix + (flags.text("object") ?? ""), localDirectory: flags.text("key-directory") };
+  const instructionSuffix = flags.text(SUFFIX);
+  if (instructionSuffix === "" || instructionSuffix?.includes("/")) throw usage(`--${SUFFIX} is the end of a name`);
+  const key = bucket.prefix + (flags.text("object") ?? "");
+  return { shore, key, localDirectory: flags.text("key-directory"), formats: { instructionSuffix } };
 }
 
 /** `--kms-ca-file` as `caFile`: job file and command line speak of the same settings. */
@@ -81,14 +91,14 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
 }
 
 async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectAccess> {
-  const given = [...FLAGS_OF_SHORE, ...Object.keys(KMS_OPTIONS)].find(
+  const given = [...FLAGS_OF_SHORE, SUFFIX, ...Object.keys(KMS_OPTIONS)].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
   if (given !== undefined) throw usage(`--${given} and --job both say how to reach the object; give one of them`);
   const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
-    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory };
+    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory, formats: job.options };
   }
   throw usage(`${url} lies neither in the source nor in the destination of ${path}`);
 }

@@ -67,8 +67,8 @@ export interface Envelope {
    * at the most). 0 where the head decides, so that an object which its metadata explains costs no second request.
    */
   wants(head: ObjectHead, start: Uint8Array): number;
-  /** Absent where the format has no such files. */
-  readonly divided?: Divided;
+  /** Absent where the format has no such files. Under several names: the first that is there is read. */
+  readonly divided?: readonly Divided[];
   /** undefined: not this format. Throws SEAL_MALFORMED: this format, but broken; SEAL_UNSUPPORTED: whole, but not carried. Never guesses. */
   read(head: ObjectHead, start: Uint8Array): Seal | undefined;
   /**

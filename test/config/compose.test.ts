@@ -5,13 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   createLocalKey,
   describeEndpoints,
-  ENVELOPES,
   kmsAccess,
   openShores,
   openStore,
   processBudgets,
   sourceSchemes,
 } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/formats.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";
@@ -139,6 +139,14 @@ describe("shores", () => {
     });
     expect(await destination.head("a", signal)).toBeUndefined();
     expect((await source.head("a", signal))?.sizeBytes).toBe(1);
+    await shores.close();
+  });
+
+  test("a job's own name of instruction files is looked for first", async () => {
+    const job = local();
+    const shores = await openShores({ ...job, options: { ...job.options, instructionSuffix: ".mine" } });
+    const v3 = shores.envelopes.find(({ id }) => id === "s3ec-v3");
+    expect(v3?.divided?.map((files) => files.fileOf("a"))).toEqual(["a.mine", "a.instruction"]);
     await shores.close();
   });
 

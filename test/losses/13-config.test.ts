@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { createLocalKey, ENVELOPES, openKms } from "../../src/compose.ts";
+import { createLocalKey, openKms } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/formats.ts";
 import { jobJsonSchema } from "../../src/config/shape.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
@@ -35,6 +36,7 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "keys.sourceRequestsPerSecond": "test/pipeline/rationed.ts",
   "keys.destinationRequestsPerSecond": "test/config/compose.test.ts",
   "options.hugeBytes": "test/pipeline/huge.test.ts",
+  "options.instructionSuffix": "test/config/compose.test.ts",
 };
 
 /** What the run showed. */

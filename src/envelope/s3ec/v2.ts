@@ -190,7 +190,7 @@ export const s3ecV2: Envelope = {
   id: "s3ec-v2",
   verifies: "at-end",
   wants: () => 0,
-  divided: instructionFile,
+  divided: [instructionFile],
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);
