@@ -1,4 +1,5 @@
 /** The contract of client-side encryption formats. Pure: bytes and keys in, bytes and keys out, no network, no clock. */
+import type { Advisory } from "../core/advisory.ts";
 import type { ContextForm, DataKey, KeyContext, KeyUri, WrappedKey } from "../core/key.ts";
 import type { ByteStream, ObjectHead } from "../core/object.ts";
 
@@ -24,7 +25,9 @@ export interface Seal {
   readonly owns: readonly string[];
   /** What of the envelope stands before the body, as read; absent: the object is the body. */
   readonly start?: Uint8Array | undefined;
-  /** Weaknesses and dropped fields the operator should know of. */
+  /** Weaknesses that a rewrap takes along. */
+  readonly advisories?: readonly Advisory[] | undefined;
+  /** Dropped fields and the like, which the operator should know of. */
   readonly notes: readonly string[];
 }
 
@@ -93,6 +96,8 @@ export interface Envelope {
   start?(seal: Seal, key?: DataKey): Uint8Array;
   /** Present: the data key itself signs what stands before the body. */
   readonly startsWithKey?: true;
+  /** Weaknesses of what this format seals anew; absent: none. */
+  readonly advisories?: readonly Advisory[];
   /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */
   fresh(context: KeyContext, to: KeyUri): FreshSeal;
   /** The body alone, without what stands before it. */

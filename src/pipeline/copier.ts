@@ -3,6 +3,7 @@
  * and only then one count in Redis. Errors of objects are outcomes; errors of the page are retried by BullMQ and the sweeper.
  */
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from "bullmq";
+import { addAdvisories, type AdvisoryCounts, countOnce } from "../core/advisory.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
@@ -216,11 +217,19 @@ export function outcomeOf(
     listedBytes: page.header.bytes,
     bytes: receipts.reduce((sum, { bytes }) => sum + bytes, before?.bytes ?? 0),
     verified: receipts.filter(({ verified }) => verified).length + (before?.verified ?? 0),
+    advisories: advisoriesOf(receipts, before),
     problems: [...kept, ...receipts.filter(isProblem).map((receipt) => problemOf(receipt, versions.get(receipt.key)))],
     ...(deferred.length === 0 ? {} : { deferred }),
     pageSha256: page.sha256,
     ...who,
   };
+}
+
+/** Of what stands now: what was tried again had not arrived before, and was not counted. */
+function advisoriesOf(receipts: readonly Receipt[], before: DoneRecord | undefined): AdvisoryCounts {
+  const counts = { ...before?.advisories };
+  for (const receipt of receipts) if (!isProblem(receipt)) addAdvisories(counts, countOnce(receipt.advisories));
+  return counts;
 }
 
 const LETTERS: ReadonlyMap<string, Outcome> = new Map(OUTCOMES.map((outcome) => [OUTCOME_LETTER[outcome], outcome]));

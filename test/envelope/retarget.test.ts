@@ -204,7 +204,8 @@ describe("from bare keys", () => {
     ] as const) {
       const moved = under(s3ecV1, seal, to);
       expect([moved.format, moved.wrap]).toEqual(["s3ec-v2", wrap]);
-      expect(moved.notes.join()).toMatch(/no integrity.*written as V2/);
+      expect(moved.advisories).toEqual(["cbc", "unbound"]);
+      expect(moved.notes.join()).toMatch(/written as V2/);
       const { "x-amz-key": _, ...body } = metadata;
       const now = Object.fromEntries(s3ecV2.write(moved).metadata);
       expect(now).toMatchObject({
