@@ -1,9 +1,9 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
-import type { FormatOptions } from "../compose/formats.ts";
 import { parseShore } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
+import type { ObjectPlace } from "../reader.ts";
 import type { Invocation, Options } from "./command.ts";
 import { usage } from "./flags.ts";
 import { readJob } from "./jobfile.ts";
@@ -45,15 +45,7 @@ export const KMS_OPTIONS: Options = {
   "key-directory": text("DIRECTORY", "directory of local:// keys"),
 };
 
-/** One object, and how to reach it and its key. */
-export interface ObjectAccess {
-  readonly shore: Shore;
-  readonly key: string;
-  readonly localDirectory?: string | undefined;
-  readonly formats: FormatOptions;
-}
-
-export async function objectAccess(invocation: Invocation): Promise<ObjectAccess> {
+export async function objectAccess(invocation: Invocation): Promise<ObjectPlace> {
   const { flags, positionals } = invocation;
   const [url] = positionals;
   if (url === undefined)
@@ -66,7 +58,7 @@ export async function objectAccess(invocation: Invocation): Promise<ObjectAccess
 
 const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => !ELSEWHERE.includes(name));
 
-function byFlags(url: string, { flags }: Invocation): ObjectAccess {
+function byFlags(url: string, { flags }: Invocation): ObjectPlace {
   const kms = fields(flags, Object.keys(KMS_OPTIONS), "kms-");
   const written = fields(flags, FLAGS_OF_SHORE);
   const bucket = parseStoreUrl(url);
@@ -90,7 +82,7 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
   return found;
 }
 
-async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectAccess> {
+async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectPlace> {
   const given = [...FLAGS_OF_SHORE, SUFFIX, ...Object.keys(KMS_OPTIONS)].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
