@@ -16,6 +16,7 @@ import { plain } from "./envelope/plain.ts";
 import { s3ecV1 } from "./envelope/s3ec/v1.ts";
 import { s3ecV2 } from "./envelope/s3ec/v2.ts";
 import { s3ecV3 } from "./envelope/s3ec/v3.ts";
+import { tink } from "./envelope/tink/tink.ts";
 import type { Kms } from "./kms/kms.ts";
 import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
@@ -48,7 +49,7 @@ export interface OpenedStore {
 }
 
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, plain];
+export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, tink, plain];
 
 /** Opens both sides of a job; on failure nothing stays open. */
 export async function openShores(job: Job, budgets: Budgets = processBudgets()): Promise<Shores> {
