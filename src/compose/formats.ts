@@ -6,9 +6,10 @@ import { INSTRUCTION_SUFFIX } from "../envelope/s3ec/names.ts";
 import { s3ecV1 } from "../envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../envelope/s3ec/v3.ts";
+import { tink } from "../envelope/tink/tink.ts";
 
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, plain];
+export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, tink, plain];
 
 /** What objects do not say of themselves. */
 export interface FormatOptions {

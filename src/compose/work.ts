@@ -59,7 +59,7 @@ function atRates(job: Job, { source, destination }: Rates): Job {
 /** `startedMs`: ages are measured from the start of the migration, so that every worker and every retry decides alike. */
 export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
   const keeps = compileFilter(job.filter, parseStoreUrl(job.source.url).prefix);
-  const { fallback, serverKey, overwrite, verify, hugeBytes } = job.options;
+  const { fallback, serverKey, overwrite, verify, hugeBytes, envelope } = job.options;
   return {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
@@ -67,7 +67,9 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     ...(job.keys.account === undefined ? {} : { account: job.keys.account }),
     requireContext: contextOf(job.keys.requireContext),
     sealContext: contextOf(job.keys.sealContext),
-    sealWith: "s3ec-v3",
+    // Who reads with Tink reads what is sealed afresh with it too; else the format that commits to its key.
+    sealWith: envelope === "tink" ? envelope : "s3ec-v3",
+    ...(envelope === undefined ? {} : { envelope }),
     fallback,
     ...(serverKey === undefined ? {} : { serverKeyName: serverKey }),
     overwrite,

@@ -118,7 +118,10 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
-  const { fallback, serverKey, hugeBytes } = job.options;
+  const { fallback, serverKey, hugeBytes, envelope } = job.options;
+  if (envelope === "tink" && fallback === "seal" && Object.keys(job.keys.sealContext).length > 0) {
+    throw invalid("keys.sealContext: Tink binds no key context; leave it out, or choose another fallback or envelope");
+  }
   if (sizeBytes(hugeBytes) < HUGE_BYTES_MIN) {
     throw invalid("options.hugeBytes: is at least 1M; smaller objects arrive sooner whole than in parts");
   }

@@ -130,6 +130,12 @@ const options = z.strictObject({
       "Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse",
     ),
   serverKey: text.optional().describe("KMS key of the destination provider for fallback: server"),
+  envelope: z
+    .enum(["tink", "s3ec-v2"])
+    .optional()
+    .describe(
+      "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own. tink: also what fallback: seal makes",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

@@ -80,6 +80,8 @@ export interface JobOptions {
   readonly fallback: "seal" | "server" | "copy" | "refuse";
   /** The provider-side key for fallback: server. */
   readonly serverKey?: string | undefined;
+  /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */
+  readonly envelope?: "tink" | "s3ec-v2" | undefined;
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

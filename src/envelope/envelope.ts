@@ -23,7 +23,10 @@ export interface Seal {
   readonly fixed: ReadonlyMap<string, string>;
   /** Metadata names that belong to the envelope in the object as read: removed before the new envelope is written. */
   readonly owns: readonly string[];
-  /** What of the envelope stands before the body, as read; absent: the object is the body. */
+  /**
+   * What of the envelope stands before the body, as read; absent: the object is the body. `retarget` keeps it, `adopt` does not: where it
+   * is gone and nothing is put in its place, the body arrives alone.
+   */
   readonly start?: Uint8Array | undefined;
   /** Weaknesses that a rewrap takes along. */
   readonly advisories?: readonly Advisory[] | undefined;
@@ -81,9 +84,9 @@ export interface Envelope {
   retarget(seal: Seal, to: KeyUri): Seal;
   /**
    * Present where bodies of other formats are bodies of this one: such a seal as it must stand here under `to`, not wrapped yet,
-   * the body unchanged. Throws SEAL_UNSUPPORTED where it cannot.
+   * the body of these many bytes unchanged. Throws SEAL_UNSUPPORTED where it cannot.
    */
-  adopt?(seal: Seal, to: KeyUri): Seal;
+  adopt?(seal: Seal, to: KeyUri, bodyBytes: number): Seal;
   /** Present with `adopt`: the adopted seal's data key as this format has it wrapped. The caller wipes both. */
   adoptKey?(seal: Seal, key: DataKey): DataKey;
   /** Throws SEAL_FORGED where the key is not the one the body was sealed under, as far as the format can tell (V3 commitment). */

@@ -2,6 +2,7 @@
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { INSTRUCTION_SUFFIX, isKnown } from "./s3ec/names.ts";
+import { isMark } from "./tink/marker.ts";
 
 const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
   { name: /^encryptiondata$/, means: "Azure Storage client-side encryption (also Snowflake on GCS and Azure)" },
@@ -16,7 +17,7 @@ const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
 export const headDecides = ({ attributes: { metadata } }: ObjectHead): boolean =>
   [...metadata.keys()].some((name) => {
     const lower = name.toLowerCase();
-    return isKnown(lower) || SIGNS.some((sign) => sign.name.test(lower));
+    return isKnown(lower) || isMark(lower) || SIGNS.some((sign) => sign.name.test(lower));
   });
 
 /**

@@ -10,6 +10,7 @@ import { SealiftError } from "../core/error.ts";
 import type { Envelope } from "./envelope.ts";
 import { refuseForeign } from "./foreign.ts";
 import { about, fieldsOf, generationOf } from "./s3ec/names.ts";
+import { markIn } from "./tink/marker.ts";
 
 const cannotSeal = (): SealiftError =>
   new SealiftError("SEAL_UNSUPPORTED", "plain is no seal: choose s3ec-v2 or s3ec-v3");
@@ -20,7 +21,7 @@ export const plain: Envelope = {
   wants: () => 0,
   read: (head) => {
     const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
-    if (generation !== undefined) return undefined;
+    if (generation !== undefined || about(head.key, () => markIn(head.attributes.metadata))) return undefined;
     refuseForeign(head);
     return {
       format: plain.id,

@@ -5,7 +5,7 @@ import type { DataKey, WrappedKey } from "../core/key.ts";
 import { keyScheme } from "../core/key.ts";
 import type { Attributes, ObjectHead } from "../core/object.ts";
 import type { Action, Plan } from "../core/plan.ts";
-import { type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
+import { bodyBytes, type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
 import { destinationAttributes } from "./attributes.ts";
 import { checkContext, checkMayOpen } from "./allowed.ts";
 import { isSealed, type Recognised, recognise } from "./recognise.ts";
@@ -47,7 +47,7 @@ export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, 
   try {
     recognised = recognise(head, start, shores.envelopes);
     destinationKey(head.key, shores);
-    const move = decide(recognised, shores, rules);
+    const move = decide(recognised, head, shores, rules);
     checkFits(move, head, shores, rules);
     return { plan: describe(move, head, rules), move };
   } catch (error) {
@@ -56,13 +56,13 @@ export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, 
   }
 }
 
-function decide({ envelope, seal }: Recognised, shores: Shores, rules: Rules): Move {
+function decide({ envelope, seal }: Recognised, head: ObjectHead, shores: Shores, rules: Rules): Move {
   if (!isSealed(seal)) return decidePlain({ envelope, seal }, shores, rules);
   const adopting = rules.envelope === undefined ? undefined : called(rules.envelope, shores);
   if (adopting?.adopt && adopting.id !== envelope.id) {
     checkMayOpen(seal, rules);
     const rekey = adopting.adoptKey?.bind(undefined, seal);
-    const retargeted = adopting.adopt(seal, rules.wrapWith);
+    const retargeted = adopting.adopt(seal, rules.wrapWith, bodyBytes(head.sizeBytes, seal));
     return { action: "rewrap", envelope, seal, retargeted, writeWith: adopting, rekey };
   }
   if (seal.wrapped?.uri === rules.wrapWith) {

@@ -9,9 +9,15 @@ import type { ByteStream, ObjectHead } from "../core/object.ts";
 import { bodyBytes, type Envelope, type Seal } from "../envelope/envelope.ts";
 import type { Move } from "./plan.ts";
 
-/** True: every byte arrives as it stands at the source. A format without a `start` of its own leaves what is there. */
-export const isUnchanged = (move: Move): boolean =>
-  move.action === "carry" || (move.action === "rewrap" && move.writeWith.start === undefined);
+/**
+ * True: every byte arrives as it stands at the source. A format without a `start` of its own leaves what is there, unless the seal as
+ * it is to stand has none any more: then the body came from a format that has one.
+ */
+export function isUnchanged(move: Move): boolean {
+  if (move.action !== "rewrap") return move.action === "carry";
+  const keepsStart = move.seal.start === undefined || move.retargeted.start !== undefined;
+  return move.writeWith.start === undefined && keepsStart;
+}
 
 /** Bytes of the object as it will stand, sealed as `seal` says. Throws TOO_LARGE above the limit of the format it is sealed in. */
 export function sizeAs(move: Move, head: ObjectHead, seal: Seal): number {

@@ -107,6 +107,7 @@ describe("job file", () => {
     ["filter.minSize", "10 bananas", /filter.minSize: write 10M/],
     ["filter.minAge", "yesterday", /filter.*: not a duration/],
     ["options.fallback", "encrypt", /options.fallback: .*seal.*server.*copy.*refuse/],
+    ["options.envelope", "s3ec-v3", /options.envelope: /],
     ["options.serverKey", "k", /options.serverKey: .*fallback: server/],
     ["options.pageObjects", 1001, /options.pageObjects/],
     ["options.pageObjects", 0, /options.pageObjects/],
@@ -119,6 +120,14 @@ describe("job file", () => {
     ["retry.delayMs", "200", /retry.delayMs: expected number/],
   ])("%s = %j is refused, and the message names the field", (path, value, message) => {
     expect(refusal(withField(path, value))).toMatch(message);
+  });
+
+  test("what is sealed as Tink binds no context: one that was asked for is refused", () => {
+    const tink = (fallback: string, sealContext: object) =>
+      refusal({ ...withField("options", { envelope: "tink", fallback }), keys: { ...MINIMAL.keys, sealContext } });
+    expect(tink("seal", { tenant: "42" })).toMatch(/keys.sealContext: Tink binds no key context/);
+    expect(tink("copy", { tenant: "42" })).toBe("accepted");
+    expect(tink("seal", {})).toBe("accepted");
   });
 
   test("a destination within its own source is refused", () => {
@@ -238,7 +247,7 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
+    ["options", /^ {2}# (envelope|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { asSealiftError } from "../../src/core/error.ts";
 import { DataKey } from "../../src/core/key.ts";
 import type { KeyUri } from "../../src/core/key.ts";
-import type { ByteStream } from "../../src/core/object.ts";
+import type { ByteStream, ObjectHead } from "../../src/core/object.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { ALL_KEYS, AWS_KEY, codeOf, collect, headOf, inPieces, pattern, wrappedFor } from "./material.ts";
@@ -23,6 +23,10 @@ export interface EnvelopeSubject {
   sealed?(plaintext: Uint8Array): Uint8Array;
   /** Metadata of objects that are whole and of another format. */
   readonly strangers: readonly Metadata[];
+  /** True where the format binds no key context: then `fresh` takes none. */
+  readonly bindsNothing?: boolean;
+  /** Of a fresh data key, as the format has it wrapped; absent: 32. */
+  readonly keyBytes?: number;
   /** True where the plaintext's size cannot be told from the body's. */
   readonly hidesSize?: boolean;
 }
@@ -42,6 +46,23 @@ export function envelopeSuite(
     }
     if (skips.size > 0) throw new Error(`no such law: ${[...skips].join(", ")}`);
   });
+}
+
+/** Head and start of an object as it stands, its body of these many bytes. */
+function object(envelope: Envelope, seal: Seal, key: DataKey, bodyBytes: number, spell = (name: string) => name) {
+  const start = envelope.start?.(seal, key) ?? new Uint8Array();
+  const { metadata, startBytes } = envelope.write(seal);
+  expect(startBytes).toBe(start.length);
+  const spelled = new Map([...metadata].map(([name, value]) => [spell(name), value]));
+  return { head: headOf(spelled, start.length + bodyBytes), start, metadata: spelled };
+}
+
+/** As a store's reader does it: no more of the start is seen than was asked for. */
+function readAsked(envelope: Envelope, { head, start }: { head: ObjectHead; start: Uint8Array }): Seal | undefined {
+  let seen: Uint8Array = new Uint8Array();
+  for (let wanted = envelope.wants(head, seen); wanted > seen.length; wanted = envelope.wants(head, seen))
+    seen = start.subarray(0, wanted);
+  return envelope.read(head, seen);
 }
 
 type Law = (subject: EnvelopeSubject) => Promise<void>;
@@ -210,13 +231,14 @@ const streams: Readonly<Record<string, Law>> = {
 const envelopes: Readonly<Record<string, Law>> = {
   "what was written is read again, and written again the same": async (subject) => {
     const { envelope } = subject;
-    const { seal } = subject.sample();
+    const { seal, key } = subject.sample();
     const sizeBytes = (await sealed(subject, pattern(100))).length;
     for (const to of ALL_KEYS) {
       const moved = withWrapped(envelope.retarget(seal, to), wrappedFor(to));
       const { writesAs = envelope } = subject;
-      const { metadata } = writesAs.write(moved);
-      const again = writesAs.read(headOf(metadata, sizeBytes), new Uint8Array());
+      const written = object(writesAs, moved, key, sizeBytes);
+      const { metadata, start } = written;
+      const again = readAsked(writesAs, written);
       if (again === undefined) throw new Error("not recognised");
       const { wrap, content, context, fixed } = moved;
       expect(again).toMatchObject({ format: writesAs.id, wrap, content });
@@ -225,15 +247,17 @@ const envelopes: Readonly<Record<string, Law>> = {
       expect(Buffer.from(again.wrapped?.bytes ?? []).equals(wrappedFor(to).bytes)).toBe(true);
       expect(new Set(again.owns)).toEqual(new Set(metadata.keys()));
       expect([...writesAs.write(again).metadata]).toEqual([...metadata]);
+      expect(Buffer.from(again.start ?? []).equals(start)).toBe(true);
+      expect(Buffer.from(writesAs.start?.(again, key) ?? []).equals(start)).toBe(true);
     }
   },
   "names are read in any case": async (subject) => {
     const { envelope } = subject;
-    const { seal } = subject.sample();
+    const { seal, key } = subject.sample();
     const sizeBytes = (await sealed(subject, pattern(100))).length;
-    const upper = new Map([...envelope.write(seal).metadata].map(([name, value]) => [name.toUpperCase(), value]));
-    const again = envelope.read(headOf(upper, sizeBytes), new Uint8Array());
-    expect(new Set(again?.owns)).toEqual(new Set(upper.keys()));
+    const upper = object(envelope, seal, key, sizeBytes, (name) => name.toUpperCase());
+    const again = readAsked(envelope, upper);
+    expect(new Set(again?.owns)).toEqual(new Set(upper.metadata.keys()));
     expect(again && envelope.write(again).metadata).toEqual(envelope.write(seal).metadata);
   },
   "retarget touches nothing of the body and leaves the key to be wrapped": async (subject) => {
@@ -267,28 +291,31 @@ const envelopes: Readonly<Record<string, Law>> = {
   },
   "nothing written holds the key": async (subject) => {
     const { seal, key } = subject.sample();
-    const written = JSON.stringify([...subject.envelope.write(seal).metadata]);
+    const { metadata, start } = object(subject.envelope, seal, key, 64);
+    const written = JSON.stringify([...metadata]);
     for (const encoding of ["base64", "hex", "latin1"] as const) {
       expect(written).not.toContain(Buffer.from(key.reveal()).toString(encoding));
     }
+    expect(Buffer.from(start).includes(Buffer.from(key.reveal()))).toBe(false);
   },
   "a seal whose key is not wrapped is not written": async (subject) => {
     const { seal } = subject.sample();
     expect(await codeOf(() => subject.envelope.write({ ...seal, wrapped: undefined }))).toBe("INTERNAL");
   },
   "fresh is new each time, fits its key, and keeps the context": async (subject) => {
-    const context = new Map([["tenant", "42"]]);
+    const { bindsNothing = false, keyBytes = 32 } = subject;
+    const context = new Map(bindsNothing ? [] : [["tenant", "42"]]);
     const seen = new Set<string>();
     for (const to of [...ALL_KEYS, ...ALL_KEYS]) {
       const { seal, dataKey } = subject.envelope.fresh(context, to);
       subject.envelope.check(seal, dataKey);
-      expect(dataKey.sizeBytes).toBe(32);
-      expect(seal.context.get("tenant")).toBe("42");
+      expect(dataKey.sizeBytes).toBe(keyBytes);
+      expect(seal.context.get("tenant")).toBe(bindsNothing ? undefined : "42");
       expect(seal.wrapped).toBeUndefined();
       seen.add(Buffer.from(dataKey.reveal()).toString("hex"));
       for (const value of seal.fixed.values()) if (value.length > 8) seen.add(value);
-      const { metadata } = subject.envelope.write(withWrapped(seal, wrappedFor(to)));
-      expect(subject.envelope.read(headOf(metadata, 64), new Uint8Array())?.wrap).toBe(seal.wrap);
+      const written = object(subject.envelope, withWrapped(seal, wrappedFor(to)), dataKey, 64);
+      expect(readAsked(subject.envelope, written)?.wrap).toBe(seal.wrap);
     }
     expect(seen.size % 6).toBe(0);
     expect(seen.size).toBeGreaterThan(6);

@@ -1,12 +1,13 @@
 import { createCipheriv } from "node:crypto";
 import { DataKey } from "../../src/core/key.ts";
-import type { KeyUri, RawWrap } from "../../src/core/key.ts";
+import type { KeyContext, KeyUri, RawWrap } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
+import { tink } from "../../src/envelope/tink/tink.ts";
 import { envelopeSuite } from "./envelope.suite.ts";
 import type { EnvelopeSubject } from "./envelope.suite.ts";
 import { AWS_KEY, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
@@ -18,8 +19,8 @@ const CONTEXT = new Map([
   ["__proto__", ""],
 ]);
 
-function madeBy(envelope: Envelope, to: KeyUri): EnvelopeSubject["sample"] {
-  const { seal, dataKey } = envelope.fresh(CONTEXT, to);
+function madeBy(envelope: Envelope, to: KeyUri, context: KeyContext = CONTEXT): EnvelopeSubject["sample"] {
+  const { seal, dataKey } = envelope.fresh(context, to);
   const wrapped = withWrapped(seal, wrappedFor(to));
   return () => ({ seal: wrapped, key: dataKey });
 }
@@ -37,6 +38,16 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
     envelope: s3ecV3,
     sample: madeBy(s3ecV3, to),
     strangers: [unsealed, written(s3ecV2)],
+  });
+}
+
+for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": GCP_KEY, "a local key": LOCAL_KEY })) {
+  envelopeSuite(`tink, AES-GCM, ${provider}`, {
+    envelope: tink,
+    sample: madeBy(tink, to, new Map()),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    bindsNothing: true,
+    keyBytes: 34,
   });
 }
 

@@ -19,6 +19,7 @@ import type { KeyContext, KeyUri } from "../../core/key.ts";
 import { DataKey, keyScheme } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import type { Envelope, FreshSeal, Seal, SealBytes } from "../envelope.ts";
+import { adoptTink, adoptTinkKey } from "./adopt.ts";
 import { CBC_IV_BYTES, cbcPlainSize, cbcSealedSize, openCbc } from "./cbc.ts";
 import { boundTo, contextText, demandBound, NOTE_DESCRIPTION, parseContext, RESERVED } from "./context.ts";
 import { base64OfSize, bytesOf, decimalField, required } from "./fields.ts";
@@ -132,6 +133,12 @@ function retarget(seal: Seal, to: KeyUri): Seal {
   return { ...seal, wrap: KMS_PLAIN, context, wrapped, notes: renamed ? [...seal.notes, NOTE_KEY_ID] : seal.notes };
 }
 
+/** V1 has the same bodies and cannot name a KMS: it becomes V2 under one anyway. */
+function adopt(seal: Seal, to: KeyUri): Seal {
+  if (seal.format === "s3ec-v1") return retarget({ ...seal, format: s3ecV2.id }, to);
+  return adoptTink(seal, to);
+}
+
 /** From a bare key to a KMS. Official readers open AES-CBC under AWS KMS as `kms` only. */
 function underKms(seal: Seal, to: KeyUri): Seal {
   const isGcm = seal.content === GCM;
@@ -202,6 +209,8 @@ export const s3ecV2: Envelope = {
       return generationOf(fields) === "v2" ? parse(fields, head.sizeBytes) : undefined;
     }),
   retarget,
+  adopt,
+  adoptKey: adoptTinkKey,
   check,
   checksKeyAlone: true,
   write,

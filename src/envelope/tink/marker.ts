@@ -1,0 +1,61 @@
+/**
+ * Tink ciphertext has no magic number: what sealift writes carries a mark in its metadata, and the mark decides.
+ *
+ *   metadata  sealift-tink       type of the data key, a slash, type of the prefix: AES_GCM/RAW
+ *             sealift-tink-key   URI of the key that wraps the data key
+ *
+ * Tink's readers take no notice of it: they are given the bytes and told the rest.
+ */
+import { keyScheme, type KeyUri, keyUri } from "../../core/key.ts";
+import { DEKS } from "./dek.ts";
+import { malformed, unsupported } from "./fault.ts";
+import { PREFIXES, type PrefixType } from "./start.ts";
+
+export const TINK_MARK = "sealift-tink";
+const TINK_KEY = "sealift-tink-key";
+const NAMES: readonly string[] = [TINK_MARK, TINK_KEY];
+
+/** How an object is sealed, as its mark or the job says. */
+export interface Mark {
+  readonly content: string;
+  readonly prefixType: PrefixType;
+  readonly key: KeyUri;
+}
+
+export interface FoundMark extends Mark {
+  /** The names as the object spells them. */
+  readonly owns: readonly string[];
+}
+
+/** By its lower-case name. */
+export const isMark = (name: string): boolean => NAMES.includes(name);
+
+/** undefined: no such mark. */
+export function markIn(metadata: ReadonlyMap<string, string>): FoundMark | undefined {
+  const owns = [...metadata.keys()].filter((name) => isMark(name.toLowerCase()));
+  if (owns.length === 0) return undefined;
+  const values = new Map(owns.map((name) => [name.toLowerCase(), metadata.get(name) ?? ""]));
+  if (values.size < owns.length) throw malformed("a name of its mark stands twice, in two spellings");
+  if (values.size < NAMES.length) throw malformed(`of its mark only ${owns.join()} is there`);
+  const [content = "", prefix = "", ...more] = values.get(TINK_MARK)?.split("/") ?? [];
+  const prefixType = PREFIXES.find((type) => type === prefix);
+  if (prefixType === undefined || more.length > 0) throw malformed(`${TINK_MARK} is not TYPE/PREFIX`);
+  if (!DEKS.has(content)) throw unsupported(`Tink data keys of type ${JSON.stringify(content.slice(0, 64))}`);
+  return { content, prefixType, key: keyIn(values.get(TINK_KEY) ?? ""), owns };
+}
+
+function keyIn(text: string): KeyUri {
+  try {
+    const uri = keyUri(text);
+    if (keyScheme(uri) !== "local-rsa") return uri;
+  } catch {
+    // Told below, in our words.
+  }
+  throw malformed(`${TINK_KEY} is not the URI of a key that wraps`);
+}
+
+export const marked = ({ content, prefixType, key }: Mark): ReadonlyMap<string, string> =>
+  new Map([
+    [TINK_MARK, `${content}/${prefixType}`],
+    [TINK_KEY, key],
+  ]);

@@ -1,0 +1,4 @@
+/** Names of the fixed parameters of a Tink seal: base64 but for the type. */
+export const NONCE = "nonce";
+export const PREFIX_TYPE = "prefix-type";
+export const PREFIX = "prefix";
