@@ -128,7 +128,8 @@ function retarget(seal: Seal, to: KeyUri): Seal {
   const wrapped = undefined;
   if (keyScheme(to) !== "aws-kms") return { ...seal, wrap: wrapUnder(to, KMS_CONTEXT), wrapped };
   if (seal.wrap !== KMS_PLAIN && seal.context.has(RESERVED)) return { ...seal, wrap: KMS_CONTEXT, wrapped };
-  const context = renamedKey(seal.context, to);
+  // From another cloud it may be V1, which named no key: the SDK for Java 1 opens no `kms` without the name.
+  const context = seal.wrap === KMS_PLAIN ? renamedKey(seal.context, to) : namedKey(seal.context, to);
   const renamed = contextText(context) !== contextText(seal.context);
   return { ...seal, wrap: KMS_PLAIN, context, wrapped, notes: renamed ? [...seal.notes, NOTE_KEY_ID] : seal.notes };
 }
