@@ -2,11 +2,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readSeal } from "../../src/cli/inspect.ts";
-import { ENVELOPES } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/formats.ts";
 import type { ByteStream } from "../../src/core/object.ts";
 import type { Seal } from "../../src/envelope/envelope.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
+import { readSeal } from "../../src/transfer/sealed.ts";
 import type { Answer, Mode, OpenClient, ReadRequest } from "./client.ts";
 import { type Official, rowId, type Written } from "./clients.ts";
 import type { Place, World } from "./world.ts";
@@ -92,7 +92,8 @@ async function whole(stream: ByteStream): Promise<Buffer> {
 }
 
 /** How an object stands at a place, by its own envelope. */
-export const sealAt = (world: World, place: Place, key: string) => readSeal(world.stores[place], key, signal());
+export const sealAt = (world: World, place: Place, key: string) =>
+  readSeal(world.stores[place], key, ENVELOPES, signal());
 
 /** On Google's side only sealift reads: as `sealift cat` does. */
 export async function catRow(world: World, row: Row): Promise<Answer[]> {
