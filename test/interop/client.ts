@@ -6,6 +6,11 @@
  *   then, often   a WriteRequest                 -> {} or {"error": "the client's own words"}
  *                 a ReadRequest                  -> {"sizeBytes": 1, "sha256": "hex"} or {"error": ...}
  *
+ * Libraries that know no store work on files, and whoever asks puts those into stores:
+ *
+ *   then, often   a SealRequest                  -> {"metadata": {}} or {"error": ...}
+ *                 an OpenRequest                 -> as a ReadRequest
+ *
  * One process serves all requests: a virtual machine takes longer to start than hundreds of objects to read.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
@@ -15,6 +20,7 @@ import { createInterface } from "node:readline";
 export interface Clouds {
   readonly s3: string;
   readonly kms: string;
+  readonly gcpKms: string;
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -58,15 +64,39 @@ export interface ReadRequest {
 
 export type Mode = "default" | "legacy";
 
+interface MessageRequest {
+  readonly file: string;
+  readonly wrap: "kms" | "gcp" | "aes" | "rsa";
+  /** ARN or resource name; used where `wrap` is `kms` or `gcp`. */
+  readonly kmsKey: string;
+  /** What the message is bound to. */
+  readonly context: Readonly<Record<string, string>>;
+  /** What the format offers: a suite, a template, a version. */
+  readonly variant: string;
+}
+
+export interface SealRequest extends MessageRequest {
+  readonly op: "seal";
+  /** The file to write. */
+  readonly out: string;
+}
+
+export interface OpenRequest extends MessageRequest {
+  readonly op: "open";
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
 export interface Answer {
   readonly error?: string;
+  /** What has to stand beside a sealed body. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly sizeBytes?: number;
   readonly sha256?: string;
 }
 
 export interface OpenClient {
   readonly version: string;
-  ask(request: WriteRequest | ReadRequest): Promise<Answer>;
+  ask(request: WriteRequest | ReadRequest | SealRequest | OpenRequest): Promise<Answer>;
   close(): Promise<void>;
 }
 

@@ -1,14 +1,7 @@
-/** The official clients: how each is started, in which styles it writes, and what its objects then say of themselves. */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+/** The clients of the S3 Encryption Client's formats: how each is started, in which styles it writes, and what its objects then say of themselves. */
 import type { Wrap } from "./claims.ts";
 import type { Mode, Style } from "./client.ts";
-
-/** Where install.sh puts things, unless SEALIFT_INTEROP says otherwise. */
-const home =
-  process.env["SEALIFT_INTEROP"] ?? fileURLToPath(new URL("../../node_modules/.cache/interop", import.meta.url));
-const program = (path: string): string => fileURLToPath(new URL(`clients/${path}`, import.meta.url));
+import { go, type Install, java, python, ruby } from "./programs.ts";
 
 /** As stored: format, content algorithm, wrap. */
 export interface Label {
@@ -24,18 +17,10 @@ export interface Written extends Style {
 export interface Official {
   readonly id: string;
   readonly name: string;
-  /** The name under which install.sh knows it. */
-  readonly install: "python" | "java" | "go" | "ruby";
+  readonly install: Install;
   command(): readonly string[];
   readonly modes: readonly Mode[];
   readonly writes: readonly Written[];
-}
-
-/** Why it is not here; undefined where it is. */
-export function missing({ install }: Official): string | undefined {
-  if (existsSync(join(home, `${install}.done`))) return undefined;
-  const why = join(home, `${install}.missing`);
-  return existsSync(why) ? readFileSync(why, "utf8").trim() : "not installed: run test/interop/install.sh";
 }
 
 const CBC = "AES/CBC/PKCS5Padding";
@@ -64,16 +49,6 @@ const V3_WRAPS = { kms: "12", aes: "02", rsa: "22" } as const;
 const v3 = (wrap: Style["wrap"]): Written =>
   written(3, "gcm", wrap, { format: "s3ec-v3", content: "115", wrap: V3_WRAPS[wrap] });
 
-const java =
-  (main: string, artifact: RegExp, more: readonly string[] = []) =>
-  (): string[] => {
-    const classpath = readFileSync(join(home, "java.classpath"), "utf8").trim();
-    const version = artifact.exec(classpath)?.[1] ?? "unknown";
-    // One quick compiler and one collector: two of these machines share two cores with everything else.
-    const options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"];
-    return ["java", ...options, "-cp", `${join(home, "java")}:${classpath}`, main, version, ...more];
-  };
-
 const JAVA_1 = /aws-java-sdk-s3-([\d.]+)\.jar/;
 const BOTH_MODES: readonly Mode[] = ["default", "legacy"];
 
@@ -82,7 +57,7 @@ export const OFFICIALS: readonly Official[] = [
     id: "python4",
     name: "S3 Encryption Client for Python",
     install: "python",
-    command: () => [join(home, "python", "bin", "python"), program("python/s3ec.py")],
+    command: python("s3ec.py"),
     modes: BOTH_MODES,
     writes: [v2("kms"), v3("kms")],
   },
@@ -98,7 +73,7 @@ export const OFFICIALS: readonly Official[] = [
     id: "go4",
     name: "S3 Encryption Client for Go",
     install: "go",
-    command: () => [join(home, "go")],
+    command: go,
     modes: BOTH_MODES,
     writes: [v2("kms"), v3("kms")],
   },
@@ -129,7 +104,7 @@ export const OFFICIALS: readonly Official[] = [
     id: "ruby1",
     name: "Encryption::Client of the AWS SDK for Ruby",
     install: "ruby",
-    command: () => ["ruby", "-W0", program("ruby/s3ec.rb"), "1"],
+    command: ruby("1"),
     modes: ["default"],
     writes: both([v1("aes"), v1("rsa"), older("cbc", "kms", "kms")]),
   },
@@ -137,7 +112,7 @@ export const OFFICIALS: readonly Official[] = [
     id: "ruby2",
     name: "EncryptionV2::Client of the AWS SDK for Ruby",
     install: "ruby",
-    command: () => ["ruby", "-W0", program("ruby/s3ec.rb"), "2"],
+    command: ruby("2"),
     modes: BOTH_MODES,
     writes: both([v2("kms"), v2("aes"), v2("rsa")]),
   },

@@ -29,6 +29,11 @@ java() {
     javac -nowarn -d "$home/java" -cp "$(cat "$home/java.classpath")" java/src/main/java/interop/*.java >>"$log" 2>&1
 }
 
+javascript() {
+  mkdir -p "$home/javascript" && cp javascript/package.json javascript/esdk.mjs "$home/javascript" &&
+    (cd "$home/javascript" && npm install --no-audit --no-fund --no-package-lock) >>"$log" 2>&1
+}
+
 go_() {
   command -v go >/dev/null || apt golang-go || return 1
   (cd go && go build -trimpath -buildvcs=false -o "$home/go" .) >>"$log" 2>&1
@@ -56,5 +61,6 @@ install() {
 
 install python python python/requirements.txt
 install java java java/pom.xml java/src/main/java/interop/*.java
+install javascript javascript javascript/package.json javascript/esdk.mjs
 install go go_ go/go.mod go/go.sum go/main.go
 install ruby ruby_ /dev/null

@@ -51,7 +51,8 @@ export async function openWorld(): Promise<World> {
   const gcp = await startPocketGcpKms();
   for (const bucket of ["near", "beyond", "back"]) s3.createBucket(bucket);
   gcs.createBucket("far");
-  const clouds = { s3: s3.url, kms: awsKms.url, region: REGION, ...CREDENTIALS, ...(await makeBareKeys(directory)) };
+  const urls = { s3: s3.url, kms: awsKms.url, gcpKms: gcp.url };
+  const clouds = { ...urls, region: REGION, ...CREDENTIALS, ...(await makeBareKeys(directory)) };
   for (const [name, value] of Object.entries(CREDENTIALS)) {
     await writeFile(join(directory, name), value, { mode: 0o600 });
   }
@@ -63,7 +64,7 @@ export async function openWorld(): Promise<World> {
   };
   const stores = await openStores(s3.url, gcs.url);
   const gcpKms = openGcpKms({ endpoint: gcp.url, anonymous: true });
-  const ends = { gcsUrl: gcs.url, gcpKmsUrl: gcp.url, keys };
+  const ends = { gcsUrl: gcs.url, keys };
   return {
     clouds,
     awsKms,
@@ -112,16 +113,15 @@ export const SEAL_CONTEXT = { application: "interop" };
 
 interface Ends {
   readonly gcsUrl: string;
-  readonly gcpKmsUrl: string;
   readonly keys: Readonly<Record<Place, string>>;
 }
 
-function jobOf(clouds: Clouds, directory: string, { gcsUrl, gcpKmsUrl, keys }: Ends, from: Place, to: Place): object {
+function jobOf(clouds: Clouds, directory: string, { gcsUrl, keys }: Ends, from: Place, to: Place): object {
   const secretFile = (name: string) => `file:${join(directory, name)}`;
   const credentials = { accessKeyId: secretFile("accessKeyId"), secretAccessKey: secretFile("secretAccessKey") };
   const shore = (place: Place): object =>
     place === "far"
-      ? { url: "gs://far/", endpoint: gcsUrl, anonymous: true, kms: { endpoint: gcpKmsUrl, anonymous: true } }
+      ? { url: "gs://far/", endpoint: gcsUrl, anonymous: true, kms: { endpoint: clouds.gcpKms, anonymous: true } }
       : {
           url: `s3://${place}/`,
           endpoint: clouds.s3,

@@ -1,6 +1,7 @@
 package interop;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.net.URI;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -47,7 +48,13 @@ final class ClientLibrary implements Lines.Client {
   }
 
   @Override
-  public void write(JsonNode request) throws Exception {
+  public ObjectNode answer(JsonNode request) throws Exception {
+    if (!Lines.is(request, "op", "write")) return Lines.opened(read(request));
+    write(request);
+    return Lines.JSON.createObjectNode();
+  }
+
+  private void write(JsonNode request) throws Exception {
     boolean committing = request.get("generation").asInt() == 3;
     S3EncryptionClient.Builder builder = wrapped()
         .keyring(keyring(request))
@@ -64,8 +71,7 @@ final class ClientLibrary implements Lines.Client {
         RequestBody.fromFile(Path.of(request.get("file").asText())));
   }
 
-  @Override
-  public byte[] read(JsonNode request) throws Exception {
+  private byte[] read(JsonNode request) throws Exception {
     boolean legacy = request.get("mode").asText().equals("legacy");
     String kmsKey = request.get("kmsKey").asText();
     S3EncryptionClient client = readers.computeIfAbsent(kmsKey + legacy, any -> reader(kmsKey, legacy));

@@ -18,6 +18,7 @@ import com.amazonaws.services.s3.model.EncryptedPutObjectRequest;
 import com.amazonaws.services.s3.model.S3Object;
 import com.amazonaws.services.s3.model.StaticEncryptionMaterialsProvider;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.File;
 import java.util.HashMap;
 import java.util.Map;
@@ -51,7 +52,13 @@ final class FirstSdk implements Lines.Client {
   }
 
   @Override
-  public void write(JsonNode request) throws Exception {
+  public ObjectNode answer(JsonNode request) throws Exception {
+    if (!Lines.is(request, "op", "write")) return Lines.opened(read(request));
+    write(request);
+    return Lines.JSON.createObjectNode();
+  }
+
+  private void write(JsonNode request) throws Exception {
     CryptoStorageMode place =
         request.get("place").asText().equals("file") ? CryptoStorageMode.InstructionFile : CryptoStorageMode.ObjectMetadata;
     boolean cbc = request.get("body").asText().equals("cbc");
@@ -69,8 +76,7 @@ final class FirstSdk implements Lines.Client {
   }
 
   /** The second generation compares the pairs of its materials with the object's, the first looks for the key's name alone. */
-  @Override
-  public byte[] read(JsonNode request) throws Exception {
+  private byte[] read(JsonNode request) throws Exception {
     String kmsKey = request.get("kmsKey").asText();
     JsonNode pairs = request.get("description");
     boolean legacy = request.get("mode").asText().equals("legacy");

@@ -7,6 +7,8 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.KeyFactory;
 import java.security.KeyPair;
 import java.security.MessageDigest;
@@ -25,9 +27,7 @@ final class Lines {
   static final ObjectMapper JSON = new ObjectMapper();
 
   interface Client {
-    void write(JsonNode request) throws Exception;
-
-    byte[] read(JsonNode request) throws Exception;
+    ObjectNode answer(JsonNode request) throws Exception;
   }
 
   interface Opener {
@@ -51,18 +51,31 @@ final class Lines {
   }
 
   private static ObjectNode answer(Client client, JsonNode request) {
-    ObjectNode said = JSON.createObjectNode();
     try {
-      if (request.get("op").asText().equals("write")) {
-        client.write(request);
-        return said;
-      }
-      byte[] plaintext = client.read(request);
-      byte[] digest = MessageDigest.getInstance("SHA-256").digest(plaintext);
-      return said.put("sizeBytes", plaintext.length).put("sha256", HexFormat.of().formatHex(digest));
+      return client.answer(request);
     } catch (Throwable error) {
-      return said.put("error", reason(error));
+      return JSON.createObjectNode().put("error", reason(error));
     }
+  }
+
+  static ObjectNode opened(byte[] plaintext) throws Exception {
+    byte[] digest = MessageDigest.getInstance("SHA-256").digest(plaintext);
+    return JSON.createObjectNode().put("sizeBytes", plaintext.length).put("sha256", HexFormat.of().formatHex(digest));
+  }
+
+  static ObjectNode sealed(JsonNode request, byte[] bytes) throws Exception {
+    Files.write(Path.of(request.get("out").asText()), bytes);
+    ObjectNode said = JSON.createObjectNode();
+    said.putObject("metadata");
+    return said;
+  }
+
+  static byte[] content(JsonNode request) throws Exception {
+    return Files.readAllBytes(Path.of(request.get("file").asText()));
+  }
+
+  static boolean is(JsonNode request, String field, String value) {
+    return request.get(field).asText().equals(value);
   }
 
   /** With its causes: the clients wrap what KMS said. */
