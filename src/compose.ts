@@ -12,6 +12,8 @@ import type { CredentialReferences, Job, KmsAccess, Shore } from "./core/job.ts"
 import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
 import { type Ceiling, OwnCeiling } from "./core/pace.ts";
 import type { Envelope } from "./envelope/envelope.ts";
+import { esdk } from "./envelope/esdk/esdk.ts";
+import { esdkSidecar } from "./envelope/esdk/sidecar.ts";
 import { plain } from "./envelope/plain.ts";
 import { s3ecV1 } from "./envelope/s3ec/v1.ts";
 import { s3ecV2 } from "./envelope/s3ec/v2.ts";
@@ -48,7 +50,7 @@ export interface OpenedStore {
 }
 
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, plain];
+export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, esdk, esdkSidecar, plain];
 
 /** Opens both sides of a job; on failure nothing stays open. */
 export async function openShores(job: Job, budgets: Budgets = processBudgets()): Promise<Shores> {

@@ -8,6 +8,7 @@
 import { ENVELOPES, kmsAccess, openKms, openStore } from "../compose.ts";
 import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
+import { wrappedKeys } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { checkAsListed, pinOf } from "../transfer/pinned.ts";
@@ -62,11 +63,15 @@ async function printPlaintext(store: ObjectStore, access: ObjectAccess, invocati
   }
 }
 
-/** Only the key service that the envelope names is opened: others may have no credentials here. */
+/**
+ * Only key services that the envelope names are opened: others may have no credentials here. Where it names several, those of key
+ * files are left out when no directory is given.
+ */
 async function kmsFor({ seal }: Sealed, { shore, localDirectory }: ObjectAccess): Promise<readonly Kms[]> {
-  if (seal.wrapped === undefined) return [];
-  const { scheme } = seal.wrapped;
-  return [await openKms(scheme, { access: kmsAccess(shore, scheme), localDirectory })];
+  const named = [...new Set(wrappedKeys(seal).map(({ scheme }) => scheme))];
+  const there = named.filter((scheme) => localDirectory !== undefined || !scheme.startsWith("local"));
+  const schemes = there.length > 0 ? there : named.slice(0, 1);
+  return Promise.all(schemes.map((scheme) => openKms(scheme, { access: kmsAccess(shore, scheme), localDirectory })));
 }
 
 async function plaintext(

@@ -57,6 +57,10 @@ function opened(subject: EnvelopeSubject, body: Uint8Array, sizes?: readonly num
   return collect(subject.envelope.open(inPieces(body, sizes), seal, key));
 }
 
+/** What stands before the body: made by the format, or left as it was read. */
+const startOf = (envelope: Envelope, seal: Seal, key: DataKey): Uint8Array =>
+  envelope.start?.(seal, key) ?? seal.start ?? new Uint8Array();
+
 const bodies: Readonly<Record<string, Law>> = {
   "what was sealed opens to the same bytes": async (subject) => {
     for (const size of SIZES) {
@@ -181,8 +185,9 @@ const streams: Readonly<Record<string, Law>> = {
   },
   "an error of the source is the error of the stream": async (subject) => {
     const { seal, key } = subject.sample();
+    const body = await sealed(subject, pattern(200));
     async function* broken() {
-      yield pattern(40);
+      yield body.subarray(0, 40);
       throw new Error("the line went dead");
     }
     await expect(collect(subject.envelope.open(broken(), seal, key))).rejects.toThrow("the line went dead");
@@ -193,8 +198,10 @@ const streams: Readonly<Record<string, Law>> = {
   "stopping early closes the source": async (subject) => {
     const { seal, key } = subject.sample();
     let closed = false;
+    const body = await sealed(subject, pattern(200));
     async function* endless() {
       try {
+        yield body.subarray(0, 100);
         for (;;) yield pattern(64);
       } finally {
         closed = true;
@@ -210,13 +217,14 @@ const streams: Readonly<Record<string, Law>> = {
 const envelopes: Readonly<Record<string, Law>> = {
   "what was written is read again, and written again the same": async (subject) => {
     const { envelope } = subject;
-    const { seal } = subject.sample();
+    const { seal, key } = subject.sample();
     const sizeBytes = (await sealed(subject, pattern(100))).length;
     for (const to of ALL_KEYS) {
       const moved = withWrapped(envelope.retarget(seal, to), wrappedFor(to));
       const { writesAs = envelope } = subject;
       const { metadata } = writesAs.write(moved);
-      const again = writesAs.read(headOf(metadata, sizeBytes), new Uint8Array());
+      const start = startOf(writesAs, moved, key);
+      const again = writesAs.read(headOf(metadata, start.length + sizeBytes), start);
       if (again === undefined) throw new Error("not recognised");
       const { wrap, content, context, fixed } = moved;
       expect(again).toMatchObject({ format: writesAs.id, wrap, content });
@@ -225,14 +233,18 @@ const envelopes: Readonly<Record<string, Law>> = {
       expect(Buffer.from(again.wrapped?.bytes ?? []).equals(wrappedFor(to).bytes)).toBe(true);
       expect(new Set(again.owns)).toEqual(new Set(metadata.keys()));
       expect([...writesAs.write(again).metadata]).toEqual([...metadata]);
+      expect(writesAs.write(moved).startBytes).toBe(writesAs.start ? start.length : 0);
+      expect(Buffer.from(startOf(writesAs, again, key)).equals(start)).toBe(true);
+      writesAs.check(again, key);
     }
   },
   "names are read in any case": async (subject) => {
     const { envelope } = subject;
-    const { seal } = subject.sample();
+    const { seal, key } = subject.sample();
     const sizeBytes = (await sealed(subject, pattern(100))).length;
     const upper = new Map([...envelope.write(seal).metadata].map(([name, value]) => [name.toUpperCase(), value]));
-    const again = envelope.read(headOf(upper, sizeBytes), new Uint8Array());
+    const start = startOf(envelope, seal, key);
+    const again = envelope.read(headOf(upper, start.length + sizeBytes), start);
     expect(new Set(again?.owns)).toEqual(new Set(upper.keys()));
     expect(again && envelope.write(again).metadata).toEqual(envelope.write(seal).metadata);
   },
@@ -261,13 +273,15 @@ const envelopes: Readonly<Record<string, Law>> = {
   },
   "an object of another format is not mine": async (subject) => {
     for (const metadata of subject.strangers) {
-      expect(subject.envelope.read(headOf(metadata, 64), new Uint8Array())).toBeUndefined();
+      expect(subject.envelope.read(headOf(metadata, 64), new Uint8Array(64))).toBeUndefined();
     }
     expect(subject.strangers.length).toBeGreaterThan(0);
   },
   "nothing written holds the key": async (subject) => {
     const { seal, key } = subject.sample();
+    const start = Buffer.from(startOf(subject.envelope, seal, key));
     const written = JSON.stringify([...subject.envelope.write(seal).metadata]);
+    expect(start.includes(Buffer.from(key.reveal()))).toBe(false);
     for (const encoding of ["base64", "hex", "latin1"] as const) {
       expect(written).not.toContain(Buffer.from(key.reveal()).toString(encoding));
     }
@@ -287,8 +301,11 @@ const envelopes: Readonly<Record<string, Law>> = {
       expect(seal.wrapped).toBeUndefined();
       seen.add(Buffer.from(dataKey.reveal()).toString("hex"));
       for (const value of seal.fixed.values()) if (value.length > 8) seen.add(value);
-      const { metadata } = subject.envelope.write(withWrapped(seal, wrappedFor(to)));
-      expect(subject.envelope.read(headOf(metadata, 64), new Uint8Array())?.wrap).toBe(seal.wrap);
+      const wrapped = withWrapped(seal, wrappedFor(to));
+      const { metadata } = subject.envelope.write(wrapped);
+      const start = startOf(subject.envelope, wrapped, dataKey);
+      const sizeBytes = start.length + subject.envelope.sealedSize(48, seal);
+      expect(subject.envelope.read(headOf(metadata, sizeBytes), start)?.wrap).toBe(seal.wrap);
     }
     expect(seen.size % 6).toBe(0);
     expect(seen.size).toBeGreaterThan(6);
