@@ -11,7 +11,7 @@
  * by AWS KMS as pairs, by the others as canonical JSON (RFC 8785). Keys in the header stay: whoever could open the message before
  * still can, and a signature still holds. For readers there is the keyring of this package.
  */
-import { type KeyUri, keyScheme, keyUri } from "../../core/key.ts";
+import { type KeyContext, type KeyUri, keyScheme, keyUri, type WrappedKey } from "../../core/key.ts";
 import type { ObjectHead } from "../../core/object.ts";
 import type { Envelope, Seal, SealBytes } from "../envelope.ts";
 import { providerOf, schemeCalled } from "./held.ts";
@@ -38,8 +38,7 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 export function beside(seal: Seal, to: KeyUri): Seal {
   const wrap = providerOf(to);
   if (seal.format === esdkSidecar.id) return { ...seal, wrap, wrapped: undefined };
-  if (seal.context.has(RESERVED)) throw unsupported(`its key context holds ${RESERVED}, which is ours`);
-  const context = new Map([...seal.context, [RESERVED, nameOf(seal)]]);
+  const context = boundContext(seal.context, nameOf(seal));
   return { ...seal, format: esdkSidecar.id, wrap, wrapped: undefined, others: undefined, context, form: undefined };
 }
 
@@ -49,19 +48,39 @@ function nameOf(seal: Seal): string {
 }
 
 function read(head: ObjectHead, start: Uint8Array): Seal | undefined {
-  const { values, owns } = fieldsOf(head.attributes.metadata);
+  const found = readBeside(head.attributes.metadata);
+  if (found === undefined) return undefined;
+  if (!isMessage(start)) throw malformed(`${BESIDE_MESSAGE} beside what is no message`);
+  const { wrap, wrapped, owns } = found;
+  const message = readMessage(start, head.sizeBytes);
+  const name = nameOf({ ...message, wrap });
+  if (found.message !== name) throw malformed(`${BESIDE_MESSAGE} names another message than it stands beside`);
+  const context = boundContext(message.context, name);
+  return { ...message, format: esdkSidecar.id, wrap, wrapped, context, form: undefined, owns };
+}
+
+export interface Beside {
+  readonly wrap: string;
+  readonly wrapped: WrappedKey;
+  /** The message that it says it is about. */
+  readonly message: string;
+  readonly owns: readonly string[];
+}
+
+/** undefined where nothing of it is there. Throws SEAL_MALFORMED, SEAL_UNSUPPORTED. */
+export function readBeside(metadata: ReadonlyMap<string, string>): Beside | undefined {
+  const { values, owns } = fieldsOf(metadata);
   if (owns.length === 0) return undefined;
   const missing = BESIDE.filter((name) => !values.get(name));
   if (missing.length > 0) throw malformed(`${missing.join(", ")} is missing beside it`);
-  if (!isMessage(start)) throw malformed(`${BESIDE_MESSAGE} beside what is no message`);
-  const [key, wrap, uri, stated] = BESIDE.map((name) => values.get(name) ?? "") as [string, string, string, string];
-  const message = readMessage(start, head.sizeBytes);
-  const name = nameOf({ ...message, wrap });
-  if (stated !== name) throw malformed(`${BESIDE_MESSAGE} names another message than it stands beside`);
-  if (message.context.has(RESERVED)) throw unsupported(`its key context holds ${RESERVED}, which is ours`);
-  const context = new Map([...message.context, [RESERVED, name]]);
-  const wrapped = { scheme: schemeOf(wrap), uri: uriOf(uri, wrap), bytes: bytesOf(key) };
-  return { ...message, format: esdkSidecar.id, wrap, wrapped, context, form: undefined, owns };
+  const [key, wrap, uri, message] = BESIDE.map((name) => values.get(name) ?? "") as [string, string, string, string];
+  return { wrap, wrapped: { scheme: schemeOf(wrap), uri: uriOf(uri, wrap), bytes: bytesOf(key) }, message, owns };
+}
+
+/** What the data key is bound to beside its message. Throws SEAL_UNSUPPORTED where the message's own pairs say so too. */
+export function boundContext(context: KeyContext, message: string): KeyContext {
+  if (context.has(RESERVED)) throw unsupported(`its key context holds ${RESERVED}, which is ours`);
+  return new Map([...context, [RESERVED, message]]);
 }
 
 /** By lower-case name, and the names as the object spells them. */
