@@ -95,9 +95,14 @@ async function* named(key: string, body: ByteStream): ByteStream {
   }
 }
 
-/** Only the key services that the envelope names are opened: others may have no credentials here. */
+/**
+ * Only the key services that the envelope names are opened: others may have no credentials here. Where it names several, those of key
+ * files are left out when no directory is given.
+ */
 async function kmsFor({ seal }: Sealed, shore: Shore, localDirectory: string | undefined): Promise<readonly Kms[]> {
-  const schemes = new Set(wrappedKeys(seal).map(({ scheme }) => scheme));
+  const named = [...new Set(wrappedKeys(seal).map(({ scheme }) => scheme))];
+  const there = named.filter((scheme) => localDirectory !== undefined || !scheme.startsWith("local"));
+  const schemes = there.length > 0 ? there : named.slice(0, 1);
   const opened: Kms[] = [];
   try {
     for (const scheme of schemes)

@@ -1,6 +1,7 @@
 /** Signs of client-side envelopes that are known but not carried. Taking such an object for plain would seal it twice. */
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
+import { isBeside } from "./esdk/names.ts";
 import { INSTRUCTION_SUFFIX, isKnown } from "./s3ec/names.ts";
 import { isMark } from "./tink/marker.ts";
 
@@ -17,7 +18,7 @@ const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
 export const headDecides = ({ attributes: { metadata } }: ObjectHead): boolean =>
   [...metadata.keys()].some((name) => {
     const lower = name.toLowerCase();
-    return isKnown(lower) || isMark(lower) || SIGNS.some((sign) => sign.name.test(lower));
+    return isKnown(lower) || isBeside(lower) || isMark(lower) || SIGNS.some((sign) => sign.name.test(lower));
   });
 
 /**

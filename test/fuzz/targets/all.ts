@@ -3,6 +3,7 @@ import type { Target } from "../target.ts";
 import { filterTarget, flagsTarget, globTarget, jobTarget, logTarget, urlTarget } from "./config.ts";
 import { awsKmsDriver, gcpKmsDriver, gcsDriver, s3Driver } from "./drivers.ts";
 import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./envelope.ts";
+import { messageTarget } from "./esdk.ts";
 import { headFileTarget, namesTarget } from "./files.ts";
 import { faultTarget, resourceTarget } from "./gcs.ts";
 import { answerTarget, keyFileTarget, wrappedTarget } from "./kms.ts";
@@ -16,6 +17,7 @@ export const TARGETS: readonly Target[] = [
   instructionTarget,
   contextTarget,
   bodyTarget,
+  messageTarget,
   xmlTarget,
   endpointTarget,
   listTarget,
