@@ -8,7 +8,7 @@
  */
 import { Readable } from "node:stream";
 import { kmsAccess, openKms, openStore } from "./compose.ts";
-import { envelopesWith, type FormatOptions } from "./compose/formats.ts";
+import { envelopesWith, type FormatOptions } from "./compose/envelopes.ts";
 import { parseShore } from "./config/job.ts";
 import { parseStoreUrl } from "./config/url.ts";
 import { asSealiftError, SealiftError } from "./core/error.ts";

@@ -1,6 +1,6 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
 import { openStore } from "../compose.ts";
-import { envelopesWith } from "../compose/formats.ts";
+import { envelopesWith } from "../compose/envelopes.ts";
 import { asSealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import { bodyBytes } from "../envelope/envelope.ts";

@@ -11,7 +11,7 @@ import {
   processBudgets,
   sourceSchemes,
 } from "../../src/compose.ts";
-import { ENVELOPES } from "../../src/compose/formats.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";

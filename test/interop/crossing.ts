@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ENVELOPES } from "../../src/compose/formats.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import type { ByteStream } from "../../src/core/object.ts";
 import type { Seal } from "../../src/envelope/envelope.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { createLocalKey, openKms } from "../../src/compose.ts";
-import { ENVELOPES } from "../../src/compose/formats.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { jobJsonSchema } from "../../src/config/shape.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";

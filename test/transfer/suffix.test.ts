@@ -1,6 +1,6 @@
 /** Instruction files under a name that the job gives them. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { envelopesWith } from "../../src/compose/formats.ts";
+import { envelopesWith } from "../../src/compose/envelopes.ts";
 import type { ListedObject } from "../../src/core/object.ts";
 import { planSource } from "../../src/transfer/look.ts";
 import { copyPage } from "../../src/transfer/page.ts";
