@@ -2,11 +2,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readSeal } from "../../src/cli/inspect.ts";
-import { ENVELOPES } from "../../src/compose.ts";
 import type { ByteStream } from "../../src/core/object.ts";
 import type { Seal } from "../../src/envelope/envelope.ts";
+import { Nearby } from "../../src/transfer/divided.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
+import { recognise, startOf } from "../../src/transfer/recognise.ts";
 import type { Answer, Mode, OpenClient, ReadRequest } from "./client.ts";
 import { type Official, rowId, type Written } from "./clients.ts";
 import type { Place, World } from "./world.ts";
@@ -92,17 +92,19 @@ async function whole(stream: ByteStream): Promise<Buffer> {
 }
 
 /** How an object stands at a place, by its own envelope. */
-export const sealAt = (world: World, place: Place, key: string) => readSeal(world.stores[place], key, signal());
+export async function sealAt({ stores, envelopes }: World, place: Place, key: string) {
+  const store = stores[place];
+  const found = await store.head(key, signal());
+  if (found === undefined) throw new Error(`${key} is not at ${place}`);
+  const { head, file } = await new Nearby({ store, prefix: "", envelopes, signal: signal() }, undefined).whole(found);
+  return { file, ...recognise(head, await startOf(store, head, envelopes, signal()), envelopes) };
+}
 
-/** On Google's side only sealift reads: as `sealift cat` does. */
-export async function catRow(world: World, row: Row): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  for (const { key } of row.samples) {
-    const { head, body } = await world.stores.far.open(key, { signal: signal() });
-    const plaintext = await whole(await openPlaintext(head, body, ENVELOPES, [world.gcpKms], signal()));
-    answers.push({ sizeBytes: plaintext.length, sha256: sha256(plaintext) });
-  }
-  return answers;
+/** On Google's side only sealift reads, in general: as `sealift cat` does. */
+export async function catOne(world: World, key: string): Promise<Answer> {
+  const { head, body } = await world.stores.far.open(key, { signal: signal() });
+  const plaintext = await whole(await openPlaintext(head, body, world.envelopes, [world.gcpKms], signal()));
+  return { sizeBytes: plaintext.length, sha256: sha256(plaintext) };
 }
 
 export const isRight = (sample: Sample, answer: Answer): boolean =>
