@@ -57,10 +57,7 @@ export const CLAIMS: Readonly<Record<string, Claims>> = {
   },
   java1: {
     "V3 12": { because: `${NO_V3}, takes the object for plain and hands out its ciphertext` },
-    "V2 kms+context": {
-      refusal: /InvalidCiphertextException/,
-      because: "is of before that wrap and asks the KMS without the stored context",
-    },
+    "V2 kms+context": yes,
     "V2 kms": yes,
     google: { V2: /Unable to retrieve the client encryption materials/ },
     inFile: { V3: /Content encrypting key not found/ },

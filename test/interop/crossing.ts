@@ -2,7 +2,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import type { ByteStream } from "../../src/core/object.ts";
 import type { Seal } from "../../src/envelope/envelope.ts";
 import { openPlaintext } from "../../src/transfer/read.ts";
@@ -92,18 +91,14 @@ async function whole(stream: ByteStream): Promise<Buffer> {
 }
 
 /** How an object stands at a place, by its own envelope. */
-export const sealAt = (world: World, place: Place, key: string) =>
-  readSeal(world.stores[place], key, ENVELOPES, signal());
+export const sealAt = ({ stores, envelopes }: World, place: Place, key: string) =>
+  readSeal(stores[place], key, envelopes, signal());
 
-/** On Google's side only sealift reads: as `sealift cat` does. */
-export async function catRow(world: World, row: Row): Promise<Answer[]> {
-  const answers: Answer[] = [];
-  for (const { key } of row.samples) {
-    const { head, body } = await world.stores.far.open(key, { signal: signal() });
-    const plaintext = await whole(await openPlaintext(head, body, ENVELOPES, [world.gcpKms], signal()));
-    answers.push({ sizeBytes: plaintext.length, sha256: sha256(plaintext) });
-  }
-  return answers;
+/** On Google's side only sealift reads, in general: as `sealift cat` does. */
+export async function catOne(world: World, key: string): Promise<Answer> {
+  const { head, body } = await world.stores.far.open(key, { signal: signal() });
+  const plaintext = await whole(await openPlaintext(head, body, world.envelopes, [world.gcpKms], signal()));
+  return { sizeBytes: plaintext.length, sha256: sha256(plaintext) };
 }
 
 export const isRight = (sample: Sample, answer: Answer): boolean =>

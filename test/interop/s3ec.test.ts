@@ -8,7 +8,7 @@ import { type Claim, type Claims, CLAIMS } from "./claims.ts";
 import { type OpenClient, openClient } from "./client.ts";
 import { type Official, OFFICIALS, rowId, wrapAfter } from "./clients.ts";
 import {
-  catRow,
+  catOne,
   get,
   isRight,
   put,
@@ -185,11 +185,10 @@ describe("sealift", () => {
   });
 
   it("opens everything under Google's key", async () => {
-    for (const row of rows.values()) {
-      const answers = await catRow(world, row);
-      expect(row.samples.map((sample, at) => [sample.key, isRight(sample, answers[at] ?? {})])).toEqual(
-        row.samples.map(({ key }) => [key, true]),
-      );
+    for (const { samples } of rows.values()) {
+      for (const sample of samples) {
+        expect([sample.key, isRight(sample, await catOne(world, sample.key))]).toEqual([sample.key, true]);
+      }
     }
   });
 });

@@ -4,7 +4,10 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { openShores } from "../../src/compose.ts";
+import { parseJob } from "../../src/config/job.ts";
 import { Budget } from "../../src/core/budget.ts";
+import type { Envelope } from "../../src/envelope/envelope.ts";
 import { openGcpKms } from "../../src/kms/gcp/gcp.ts";
 import type { Kms } from "../../src/kms/kms.ts";
 import { type PocketAwsKms, startPocketAwsKms } from "../../src/pocket/awskms.ts";
@@ -32,9 +35,21 @@ export interface World {
   /** The key under which things stand at each place, as its KMS names it. */
   readonly keys: Readonly<Record<Place, string>>;
   readonly gcpKms: Kms;
+  /** The formats that a migration knows. */
+  readonly envelopes: readonly Envelope[];
   /** Moves everything from one place to another, to be wrapped under its key. Throws with the program's words where it fails. */
-  sealift(from: Place, to: Place): Promise<Totals>;
+  sealift(from: Place, to: Place, more?: More): Promise<Totals>;
   close(): Promise<void>;
+}
+
+/** What one migration has beside its ends. */
+export interface More {
+  /** Folders of the two places, with their slash. */
+  readonly from?: string;
+  readonly to?: string;
+  /** Fields of the job, beside its own or in their stead. */
+  readonly keys?: object;
+  readonly options?: object;
 }
 
 export interface Totals {
@@ -65,6 +80,9 @@ export async function openWorld(): Promise<World> {
   const stores = await openStores(s3.url, gcs.url);
   const gcpKms = openGcpKms({ endpoint: gcp.url, anonymous: true });
   const ends = { gcsUrl: gcs.url, keys };
+  const shores = await openShores(
+    parseJob(JSON.stringify(jobOf(clouds, directory, ends, "near", "far", {})), "interop"),
+  );
   return {
     clouds,
     awsKms,
@@ -72,9 +90,10 @@ export async function openWorld(): Promise<World> {
     stores,
     keys,
     gcpKms,
-    sealift: async (from, to) => run(directory, jobOf(clouds, directory, ends, from, to)),
+    envelopes: shores.envelopes,
+    sealift: async (from, to, more = {}) => run(directory, jobOf(clouds, directory, ends, from, to, more)),
     close: async () => {
-      await Promise.all([gcpKms, ...Object.values(stores)].map((one) => one.close()));
+      await Promise.all([gcpKms, shores, ...Object.values(stores)].map((one) => one.close()));
       await Promise.all([s3, gcs, awsKms, gcp].map((one) => one.close()));
       await rm(directory, { recursive: true, force: true });
     },
@@ -116,14 +135,19 @@ interface Ends {
   readonly keys: Readonly<Record<Place, string>>;
 }
 
-function jobOf(clouds: Clouds, directory: string, { gcsUrl, keys }: Ends, from: Place, to: Place): object {
+function jobOf(clouds: Clouds, directory: string, { gcsUrl, keys }: Ends, from: Place, to: Place, more: More): object {
   const secretFile = (name: string) => `file:${join(directory, name)}`;
   const credentials = { accessKeyId: secretFile("accessKeyId"), secretAccessKey: secretFile("secretAccessKey") };
-  const shore = (place: Place): object =>
+  const shore = (place: Place, folder = ""): object =>
     place === "far"
-      ? { url: "gs://far/", endpoint: gcsUrl, anonymous: true, kms: { endpoint: clouds.gcpKms, anonymous: true } }
+      ? {
+          url: `gs://far/${folder}`,
+          endpoint: gcsUrl,
+          anonymous: true,
+          kms: { endpoint: clouds.gcpKms, anonymous: true },
+        }
       : {
-          url: `s3://${place}/`,
+          url: `s3://${place}/${folder}`,
           endpoint: clouds.s3,
           region: REGION,
           pathStyle: true,
@@ -136,15 +160,16 @@ function jobOf(clouds: Clouds, directory: string, { gcsUrl, keys }: Ends, from: 
     apiVersion: "sealift/v1",
     kind: "Migration",
     name: `${from}-${to}`,
-    source: shore(from),
-    destination: shore(to),
+    source: shore(from, more.from),
+    destination: shore(to, more.to),
     keys: {
       wrapWith: uri(to),
       allow: [uri(from), ...bare],
       sealContext: SEAL_CONTEXT,
       ...(bare.length > 0 ? { localDirectory: join(directory, "keys") } : {}),
+      ...more.keys,
     },
-    options: { fallback: "seal", verify: "full" },
+    options: { fallback: "seal", verify: "full", ...more.options },
   };
 }
 

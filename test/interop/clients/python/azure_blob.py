@@ -6,6 +6,7 @@ lines of JSON: see ../../client.ts for the words.
 import base64
 
 import lines
+import services
 from azure.storage.blob import _encryption
 from cryptography.hazmat.primitives import hashes, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -48,11 +49,31 @@ class RsaKey:
         return "RSA-OAEP"
 
 
-KEYS = {"aes": AesKey, "rsa": RsaKey}
+class ServiceKey:
+    """A key of a key service, bound to nothing, as an application would give it to Azure's client after a move."""
+
+    def __init__(self, wrap, name):
+        self.wrap, self.name = wrap, name
+
+    def unwrap_key(self, key, algorithm):
+        known = {"kms": "aws-kms", "gcp": "gcp-kms"}[self.wrap]
+        if algorithm != known:
+            raise ValueError(f"wrapped by {algorithm}, not {known}")
+        return services.open_google(clouds, self.name, key) if self.wrap == "gcp" else services.open_amazon(clouds, self.name, key)
+
+    def get_kid(self):
+        return f"{ {'kms': 'aws-kms', 'gcp': 'gcp-kms'}[self.wrap] }://{self.name}"
+
+
+def key_of(request):
+    wrap = request["wrap"]
+    if wrap in ("kms", "gcp"):
+        return ServiceKey(wrap, request["kmsKey"])
+    return AesKey() if wrap == "aes" else RsaKey()
 
 
 def answer(request):
-    key = KEYS[request["wrap"]]()
+    key = key_of(request)
     source = lines.content(request["file"])
     if request["op"] == "seal":
         data, sealed = _encryption.encrypt_blob(source, key, request["variant"])

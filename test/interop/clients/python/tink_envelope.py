@@ -1,11 +1,7 @@
 """Tink's envelope AEAD for Python, spoken to in lines of JSON: see ../../client.ts for the words."""
 
-import base64
-import json
-import urllib.request
-
-import boto3
 import lines
+import services
 from tink import aead
 
 clouds = lines.clouds()
@@ -15,52 +11,33 @@ TEMPLATES = {"AES256_GCM": aead.aead_key_templates.AES256_GCM, "AES128_GCM": aea
 
 
 class GoogleKey(aead.Aead):
-    """A key of Google's KMS by REST: Tink's own client knows no other address than Google's."""
+    """Tink's own client of Google's KMS knows no other address than Google's."""
 
     def __init__(self, name):
         self.name = name
 
-    def _ask(self, verb, field, data, associated_data, result):
-        body = {field: base64.b64encode(data).decode()}
-        if associated_data:
-            body["additionalAuthenticatedData"] = base64.b64encode(associated_data).decode()
-        asked = urllib.request.Request(
-            f"{clouds['gcpKms']}/v1/{self.name}:{verb}",
-            json.dumps(body).encode(),
-            {"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(asked) as answered:
-            return base64.b64decode(json.load(answered).get(result, ""))
-
     def encrypt(self, plaintext, associated_data):
-        return self._ask("encrypt", "plaintext", plaintext, associated_data, "ciphertext")
+        return services.seal_google(clouds, self.name, plaintext, associated_data)
 
     def decrypt(self, ciphertext, associated_data):
-        return self._ask("decrypt", "ciphertext", ciphertext, associated_data, "plaintext")
+        return services.open_google(clouds, self.name, ciphertext, associated_data)
 
 
 class AmazonKey(aead.Aead):
-    """A key of AWS KMS. As in Tink's own client: no associated data, no context."""
+    """As in Tink's own client: no associated data, no context."""
 
     def __init__(self, arn):
         self.arn = arn
-        self.kms = boto3.client(
-            "kms",
-            endpoint_url=clouds["kms"],
-            region_name=clouds["region"],
-            aws_access_key_id=clouds["accessKeyId"],
-            aws_secret_access_key=clouds["secretAccessKey"],
-        )
 
     def encrypt(self, plaintext, associated_data):
-        return self.kms.encrypt(KeyId=self.arn, Plaintext=plaintext, **self._context(associated_data))["CiphertextBlob"]
+        return services.seal_amazon(clouds, self.arn, plaintext, context(associated_data))
 
     def decrypt(self, ciphertext, associated_data):
-        found = self.kms.decrypt(KeyId=self.arn, CiphertextBlob=ciphertext, **self._context(associated_data))
-        return found["Plaintext"]
+        return services.open_amazon(clouds, self.arn, ciphertext, context(associated_data))
 
-    def _context(self, associated_data):
-        return {"EncryptionContext": {"associatedData": associated_data.hex()}} if associated_data else {}
+
+def context(associated_data):
+    return {"associatedData": associated_data.hex()} if associated_data else {}
 
 
 def answer(request):

@@ -75,16 +75,16 @@ final class FirstSdk implements Lines.Client {
     client.putObject(withRequest ? put.withMaterialsDescription(Lines.context(request)) : put);
   }
 
-  /** The second generation compares the pairs of its materials with the object's, the first looks for the key's name alone. */
+  /** Both look for the object's pairs in their materials. */
   private byte[] read(JsonNode request) throws Exception {
     String kmsKey = request.get("kmsKey").asText();
     JsonNode pairs = request.get("description");
     boolean legacy = request.get("mode").asText().equals("legacy");
     AmazonS3 client = clients.computeIfAbsent(kmsKey + legacy + pairs, any -> {
-      EncryptionMaterials materials = new KMSEncryptionMaterials(kmsKey);
+      EncryptionMaterials materials = new KMSEncryptionMaterials(kmsKey).addDescriptions(Lines.pairs(pairs));
       if (readsWithFirst) return firstClient(materials, new CryptoConfiguration(CryptoMode.AuthenticatedEncryption));
       CryptoMode mode = legacy ? CryptoMode.AuthenticatedEncryption : CryptoMode.StrictAuthenticatedEncryption;
-      return secondClient(materials.addDescriptions(Lines.pairs(pairs)), new CryptoConfigurationV2(mode));
+      return secondClient(materials, new CryptoConfigurationV2(mode));
     });
     try (S3Object object = client.getObject(request.get("bucket").asText(), request.get("key").asText())) {
       return object.getObjectContent().readAllBytes();
