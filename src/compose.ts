@@ -11,6 +11,7 @@ import { SealiftError } from "./core/error.ts";
 import type { CredentialReferences, Job, KmsAccess, Shore } from "./core/job.ts";
 import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
 import { type Ceiling, OwnCeiling } from "./core/pace.ts";
+import { azure } from "./envelope/azure/azure.ts";
 import type { Envelope } from "./envelope/envelope.ts";
 import { plain } from "./envelope/plain.ts";
 import { s3ecV1 } from "./envelope/s3ec/v1.ts";
@@ -49,7 +50,7 @@ export interface OpenedStore {
 }
 
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, tink, plain];
+export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, tink, azure, plain];
 
 /** Opens both sides of a job; on failure nothing stays open. */
 export async function openShores(job: Job, budgets: Budgets = processBudgets()): Promise<Shores> {

@@ -44,7 +44,17 @@ export type KeyContext = ReadonlyMap<string, string>;
 
 /** How a client without a KMS wraps a data key: by a key of its own, which the wrapped key does not name. */
 export interface RawWrap {
-  readonly algorithm: "AES" | "AESWrap" | "AES/GCM" | "RSA" | "RSA-OAEP-SHA1" | "RSA-OAEP-SHA256";
+  readonly algorithm:
+    | "AES"
+    | "AESWrap"
+    | "AES/GCM"
+    | "RSA"
+    | "RSA-OAEP-SHA1"
+    | "RSA-OAEP-SHA256"
+    // As RFC 7518 means them: the key alone is encrypted, and the mask is by the same hash.
+    | "RSA1_5"
+    | "RSA-OAEP"
+    | "RSA-OAEP-256";
   /** What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key; the others bind nothing, and none binds a context. */
   readonly bound: string;
 }

@@ -7,6 +7,7 @@
  * metadata (AWS Encryption SDK messages, Tink) are not looked for.
  */
 import { SealiftError } from "../core/error.ts";
+import { documentIn } from "./azure/names.ts";
 import type { Envelope } from "./envelope.ts";
 import { refuseForeign } from "./foreign.ts";
 import { about, fieldsOf, generationOf } from "./s3ec/names.ts";
@@ -20,8 +21,12 @@ export const plain: Envelope = {
   verifies: "never",
   wants: () => 0,
   read: (head) => {
-    const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
-    if (generation !== undefined || about(head.key, () => markIn(head.attributes.metadata))) return undefined;
+    const { metadata } = head.attributes;
+    const isSealed = about(
+      head.key,
+      () => generationOf(fieldsOf(metadata)) ?? markIn(metadata) ?? documentIn(metadata),
+    );
+    if (isSealed !== undefined) return undefined;
     refuseForeign(head);
     return {
       format: plain.id,

@@ -202,8 +202,9 @@ const streams: Readonly<Record<string, Law>> = {
   },
   "an error of the source is the error of the stream": async (subject) => {
     const { seal, key } = subject.sample();
+    const body = await sealed(subject, pattern(200));
     async function* broken() {
-      yield pattern(40);
+      yield body.subarray(0, 40);
       throw new Error("the line went dead");
     }
     await expect(collect(subject.envelope.open(broken(), seal, key))).rejects.toThrow("the line went dead");
@@ -214,9 +215,10 @@ const streams: Readonly<Record<string, Law>> = {
   "stopping early closes the source": async (subject) => {
     const { seal, key } = subject.sample();
     let closed = false;
+    const body = await sealed(subject, pattern(200));
     async function* endless() {
       try {
-        for (;;) yield pattern(64);
+        for (let at = 0; ; at += 64) yield body.subarray(at, at + 64);
       } finally {
         closed = true;
       }

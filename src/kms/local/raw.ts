@@ -6,6 +6,9 @@ import type { Unwrapped } from "../kms.ts";
 /** Of data keys: AES-128, -192 and -256. */
 export const DATA_KEY_SIZES: readonly number[] = [16, 24, 32];
 
+/** Of what Azure's clients wrap: a key of AES-256, alone or behind eight bytes that name their protocol. */
+export const AZURE_KEY_SIZES: readonly number[] = [32, 40];
+
 /**
  * Every key is tried, and exactly one has to open: PKCS #1 v1.5 takes the block of another key for its own once in some ten
  * million, and a data key that may be the wrong one is worse than none. Nothing tells the failures apart.

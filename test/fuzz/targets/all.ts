@@ -1,5 +1,6 @@
 /** Every place that reads bytes from outside. */
 import type { Target } from "../target.ts";
+import { azureTarget, tinkTarget } from "./clients.ts";
 import { filterTarget, flagsTarget, globTarget, jobTarget, logTarget, urlTarget } from "./config.ts";
 import { awsKmsDriver, gcpKmsDriver, gcsDriver, s3Driver } from "./drivers.ts";
 import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./envelope.ts";
@@ -16,6 +17,8 @@ export const TARGETS: readonly Target[] = [
   instructionTarget,
   contextTarget,
   bodyTarget,
+  azureTarget,
+  tinkTarget,
   xmlTarget,
   endpointTarget,
   listTarget,
