@@ -1,8 +1,10 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
-import { parseShore } from "../config/job.ts";
+import { envelopesOf, envelopesWith } from "../compose/envelopes.ts";
+import { parseShore, parseTink } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
+import type { Envelope } from "../envelope/envelope.ts";
 import type { Invocation, Options } from "./command.ts";
 import { usage } from "./flags.ts";
 import { readJob } from "./jobfile.ts";
@@ -39,8 +41,16 @@ export const KMS_OPTIONS: Options = {
   "key-directory": text("DIRECTORY", "directory of local:// keys"),
 };
 
+export const FORMAT_OPTIONS: Options = {
+  "tink-template": text("NAME", "take an object without a sign for one of Tink's, its data key by this template"),
+  "tink-key": text("URI", "the key that wraps that data key"),
+  "tink-prefix": text("RAW|TINK|LEGACY", "output prefix of the writer's keyset"),
+};
+
 /** One object, and how to reach it and its key. */
 export interface ObjectAccess {
+  /** The formats that it may be in. */
+  readonly envelopes: readonly Envelope[];
   readonly shore: Shore;
   readonly key: string;
   readonly localDirectory?: string | undefined;
@@ -65,7 +75,10 @@ function byFlags(url: string, { flags }: Invocation): ObjectAccess {
   const bucket = parseStoreUrl(url);
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
-  return { shore, key: bucket.prefix + (flags.text("object") ?? ""), localDirectory: flags.text("key-directory") };
+  const claim = fields(flags, Object.keys(FORMAT_OPTIONS), "tink-");
+  const envelopes = envelopesWith(Object.keys(claim).length > 0 ? parseTink(claim, "flags --tink-") : undefined);
+  const key = bucket.prefix + (flags.text("object") ?? "");
+  return { shore, key, envelopes, localDirectory: flags.text("key-directory") };
 }
 
 /** `--kms-ca-file` as `caFile`: job file and command line speak of the same settings. */
@@ -81,14 +94,14 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
 }
 
 async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectAccess> {
-  const given = [...FLAGS_OF_SHORE, ...Object.keys(KMS_OPTIONS)].find(
+  const given = [...FLAGS_OF_SHORE, ...Object.keys({ ...KMS_OPTIONS, ...FORMAT_OPTIONS })].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
   if (given !== undefined) throw usage(`--${given} and --job both say how to reach the object; give one of them`);
   const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
-    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory };
+    if (key !== undefined) return { shore, key, envelopes: envelopesOf(job), localDirectory: job.keys.localDirectory };
   }
   throw usage(`${url} lies neither in the source nor in the destination of ${path}`);
 }

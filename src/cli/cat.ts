@@ -5,14 +5,15 @@
  * ones are read twice, once to verify and once to print, both pinned to one version. A store that answers the second read with
  * other bytes is caught at the end of it (exit 7): whoever cannot bear that pipes into something that can be withdrawn.
  */
-import { ENVELOPES, kmsAccess, openKms, openStore } from "../compose.ts";
+import { kmsAccess, openKms, openStore } from "../compose.ts";
 import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
+import type { Envelope } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { checkAsListed, pinOf } from "../transfer/pinned.ts";
 import { openPlaintext } from "../transfer/read.ts";
-import { ACCESS_OPTIONS, KMS_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
+import { ACCESS_OPTIONS, FORMAT_OPTIONS, KMS_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
 import type { Command, Invocation } from "./command.ts";
 import { readSeal, type Sealed } from "./inspect.ts";
 
@@ -24,6 +25,7 @@ export const cat: Command = {
   usage: "<url> [--unverified]",
   options: {
     ...ACCESS_OPTIONS,
+    ...FORMAT_OPTIONS,
     ...KMS_OPTIONS,
     unverified: {
       type: "boolean",
@@ -46,9 +48,9 @@ export const cat: Command = {
 };
 
 async function printPlaintext(store: ObjectStore, access: ObjectAccess, invocation: Invocation): Promise<void> {
-  const sealed = await readSeal(store, access.key, invocation.signal);
+  const sealed = await readSeal(store, access, invocation.signal);
   const kms = await kmsFor(sealed, access);
-  const read = () => plaintext(store, sealed, kms, invocation.signal);
+  const read = () => plaintext(store, sealed, { kms, envelopes: access.envelopes }, invocation.signal);
   try {
     const isProvenLate = sealed.envelope.verifies === "at-end" && !invocation.flags.is("unverified");
     if (!isProvenLate) await print(await read(), invocation);
@@ -72,7 +74,7 @@ async function kmsFor({ seal }: Sealed, { shore, localDirectory }: ObjectAccess)
 async function plaintext(
   store: ObjectStore,
   { head }: Sealed,
-  kms: readonly Kms[],
+  { kms, envelopes }: { readonly kms: readonly Kms[]; readonly envelopes: readonly Envelope[] },
   signal: AbortSignal,
 ): Promise<ByteStream> {
   const opened = await store.open(head.key, { ifVersion: pinOf(head), signal });
@@ -82,7 +84,7 @@ async function plaintext(
     await opened.cancel();
     throw error;
   }
-  return openPlaintext(head, opened.body, ENVELOPES, kms, signal);
+  return openPlaintext(head, opened.body, envelopes, kms, signal);
 }
 
 /** The whole plaintext, and only then the first byte of it. */

@@ -1,5 +1,5 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
-import { ENVELOPES, openStore } from "../compose.ts";
+import { openStore } from "../compose.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
@@ -7,7 +7,7 @@ import { bodyBytes } from "../envelope/envelope.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { Nearby } from "../transfer/divided.ts";
 import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
-import { ACCESS_OPTIONS, objectAccess } from "./access.ts";
+import { ACCESS_OPTIONS, FORMAT_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
 import { printable } from "./output.ts";
 
@@ -15,13 +15,14 @@ export const inspect: Command = {
   name: "inspect",
   summary: "show the envelope of one object",
   usage: "<url> [--json]",
-  options: ACCESS_OPTIONS,
+  options: { ...ACCESS_OPTIONS, ...FORMAT_OPTIONS },
   positionalsMax: 1,
   run: async (invocation) => {
-    const { shore, key } = await objectAccess(invocation);
+    const access = await objectAccess(invocation);
+    const { shore, key } = access;
     const { store } = await openStore(shore);
     try {
-      const sealed = await readSeal(store, key, invocation.signal);
+      const sealed = await readSeal(store, access, invocation.signal);
       const report = { store: store.name, ...describe(sealed) };
       if (invocation.json) invocation.output.json(report);
       else for (const line of asLines(report)) invocation.output.line(line);
@@ -42,12 +43,16 @@ export interface Sealed extends Recognised {
 }
 
 /** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
-export async function readSeal(store: ObjectStore, key: string, signal: AbortSignal): Promise<Sealed> {
+export async function readSeal(
+  store: ObjectStore,
+  { key, envelopes }: Pick<ObjectAccess, "key" | "envelopes">,
+  signal: AbortSignal,
+): Promise<Sealed> {
   const now = await store.head(key, signal);
   if (now === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
-  const nearby = new Nearby({ store, prefix: "", envelopes: ENVELOPES, signal }, undefined);
+  const nearby = new Nearby({ store, prefix: "", envelopes, signal }, undefined);
   const { head, file } = await nearby.whole(now);
-  return { head, file, ...recognise(head, await startOf(store, head, ENVELOPES, signal), ENVELOPES) };
+  return { head, file, ...recognise(head, await startOf(store, head, envelopes, signal), envelopes) };
 }
 
 /** Everything but the wrapped key itself: it is no secret, and still nobody's business in a terminal or a ticket. */

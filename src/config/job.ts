@@ -4,9 +4,9 @@ import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
 import { compileFilter, sizeBytes } from "../core/filter.ts";
-import type { Job, Shore } from "../core/job.ts";
+import type { Job, Shore, TinkClaim } from "../core/job.ts";
 import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
-import { jobShape, shoreShape } from "./shape.ts";
+import { jobShape, shoreShape, tinkShape } from "./shape.ts";
 import { parseStoreUrl, type StoreUrl } from "./url.ts";
 
 export type { Job } from "../core/job.ts";
@@ -37,6 +37,14 @@ export function parseShore(value: unknown, name: string): Shore {
   const parsed = shoreShape.safeParse(value);
   if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
   judgeShore(name, parsed.data);
+  return parsed.data;
+}
+
+/** How unmarked objects of Tink are sealed, as the flags of a verb state it. Throws JOB_INVALID. */
+export function parseTink(value: unknown, name: string): TinkClaim {
+  const parsed = tinkShape.safeParse(value);
+  if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
+  within(`${name}: key`, () => keyUri(parsed.data.key));
   return parsed.data;
 }
 
@@ -118,6 +126,7 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
+  judgeTink(job);
   const { fallback, serverKey, hugeBytes, envelope } = job.options;
   if (envelope === "tink" && fallback === "seal" && Object.keys(job.keys.sealContext).length > 0) {
     throw invalid("keys.sealContext: Tink binds no key context; leave it out, or choose another fallback or envelope");
@@ -143,6 +152,15 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
   }
+}
+
+/** A key that may not be opened would refuse every object that it is claimed for. */
+function judgeTink({ keys: { allow }, options: { tink } }: Job): void {
+  if (tink === undefined) return;
+  const key = within("options.tink.key", () => allowedKey(tink.key));
+  if (keyScheme(key) === "local-rsa") throw invalid("options.tink.key: local-rsa:// keys wrap nothing for Tink");
+  if (allow.length === 0 || allow.includes(key)) return;
+  throw invalid("options.tink.key: is not one that keys.allow lists; add it there");
 }
 
 /** An account that no key of the job could be of would be a restriction that restricts nothing. */

@@ -10,6 +10,7 @@ import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { tink } from "../../src/envelope/tink/tink.ts";
 import { documentOf, sealBlocks, sealRegions, withProtocol } from "./azuresealer.ts";
+import { objectOf, typeOf } from "./tinksealer.ts";
 import { envelopeSuite } from "./envelope.suite.ts";
 import type { EnvelopeSubject } from "./envelope.suite.ts";
 import { AWS_KEY, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
@@ -152,6 +153,27 @@ for (const [wrap, sizeBytes] of [
       "fresh is new each time, fits its key, and keeps the context": "nothing new is sealed in V1",
     },
   );
+}
+
+for (const template of ["CHACHA20_POLY1305", "AES256_CTR_HMAC_SHA256", "AES128_CTR_HMAC_SHA256"]) {
+  const { message, nonceBytes, body } = typeOf(template);
+  envelopeSuite(`tink, ${template}`, {
+    envelope: tink,
+    sample: () => {
+      const metadata = new Map([
+        ["sealift-tink", `${template}/RAW`],
+        ["sealift-tink-key", GCP_KEY],
+      ]);
+      const object = objectOf(template, Buffer.alloc(113, 1), Buffer.alloc(64));
+      const seal = tink.read(headOf(metadata, object.length), object.subarray(0, 4 + 113 + nonceBytes));
+      if (seal === undefined) throw new Error("not recognised");
+      return { seal, key: new DataKey(message) };
+    },
+    sealed: (plaintext) => body?.(plaintext, Buffer.alloc(nonceBytes, 0x5e)) ?? Buffer.alloc(0),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    bindsNothing: true,
+    keyBytes: 34,
+  });
 }
 
 const AZURE_KEY = Buffer.alloc(32, 1);
