@@ -76,7 +76,7 @@ function byFlags(url: string, { flags }: Invocation): ObjectAccess {
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
   const claim = fields(flags, Object.keys(FORMAT_OPTIONS), "tink-");
-  const envelopes = envelopesWith(Object.keys(claim).length > 0 ? parseTink(claim, "flags --tink-") : undefined);
+  const envelopes = envelopesWith(Object.keys(claim).length > 0 ? { tink: parseTink(claim, "flags --tink-") } : {});
   const key = bucket.prefix + (flags.text("object") ?? "");
   return { shore, key, envelopes, localDirectory: flags.text("key-directory") };
 }

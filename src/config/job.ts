@@ -40,8 +40,8 @@ export function parseShore(value: unknown, name: string): Shore {
   return parsed.data;
 }
 
-/** How unmarked objects of Tink are sealed, as the flags of a verb state it. Throws JOB_INVALID. */
-export function parseTink(value: unknown, name: string): TinkClaim {
+/** How an unmarked object of Tink is sealed, as the flags of a verb state it. Throws JOB_INVALID. */
+export function parseTink(value: object, name: string): TinkClaim {
   const parsed = tinkShape.safeParse(value);
   if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
   within(`${name}: key`, () => keyUri(parsed.data.key));
@@ -155,12 +155,15 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
 }
 
 /** A key that may not be opened would refuse every object that it is claimed for. */
-function judgeTink({ keys: { allow }, options: { tink } }: Job): void {
-  if (tink === undefined) return;
-  const key = within("options.tink.key", () => allowedKey(tink.key));
-  if (keyScheme(key) === "local-rsa") throw invalid("options.tink.key: local-rsa:// keys wrap nothing for Tink");
-  if (allow.length === 0 || allow.includes(key)) return;
-  throw invalid("options.tink.key: is not one that keys.allow lists; add it there");
+function judgeTink({ keys: { allow }, options }: Job): void {
+  for (const name of ["tink", "tinkKeysets"] as const) {
+    const claim = options[name];
+    if (claim === undefined) continue;
+    const key = within(`options.${name}.key`, () => allowedKey(claim.key));
+    if (keyScheme(key) === "local-rsa") throw invalid(`options.${name}.key: local-rsa:// keys wrap nothing for Tink`);
+    if (allow.length === 0 || allow.includes(key)) continue;
+    throw invalid(`options.${name}.key: is not one that keys.allow lists; add it there`);
+  }
 }
 
 /** An account that no key of the job could be of would be a restriction that restricts nothing. */

@@ -143,6 +143,13 @@ export const tinkShape = z
     "The source holds objects of Tink's envelope encryption, which carry no sign: objects without a sign that begin as these do are taken for such",
   );
 
+const tinkKeysetShape = z
+  .strictObject({
+    format: z.enum(["JSON", "BINARY"]).describe("How the keysets were written"),
+    key: keyUriText.describe("The key that wraps them, which an encrypted keyset does not name"),
+  })
+  .describe("The source holds encrypted keysets of Tink's: objects without a sign that are such are rewrapped");
+
 const options = z.strictObject({
   fallback: z
     .enum(["seal", "server", "copy", "refuse"])
@@ -158,6 +165,7 @@ const options = z.strictObject({
       "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own. tink: also what fallback: seal makes",
     ),
   tink: tinkShape.optional(),
+  tinkKeysets: tinkKeysetShape.optional(),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

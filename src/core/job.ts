@@ -85,6 +85,13 @@ export interface TinkClaim {
   readonly prefix: "RAW" | "TINK" | "LEGACY";
 }
 
+/** Encrypted keysets of Tink's at the source: nothing in them says under which key they are. */
+export interface TinkKeysetClaim {
+  readonly format: "JSON" | "BINARY";
+  /** URI of the key that wraps them. */
+  readonly key: string;
+}
+
 export interface JobOptions {
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
@@ -93,6 +100,7 @@ export interface JobOptions {
   /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
   readonly tink?: TinkClaim | undefined;
+  readonly tinkKeysets?: TinkKeysetClaim | undefined;
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

@@ -115,6 +115,8 @@ describe("job file", () => {
     ["options.tink", { template: "AES256_GCM", key: "aws-kms://alias/k" }, /options.tink.key: name the key by its ARN/],
     ["options.tink", { template: "AES256_GCM", key: "local-rsa://k" }, /options.tink.key: local-rsa/],
     ["options.tink", { template: "AES256_GCM", key: "local://k", prefix: "NONE" }, /options.tink.prefix: /],
+    ["options.tinkKeysets", { format: "TEXT", key: "local://k" }, /options.tinkKeysets.format: /],
+    ["options.tinkKeysets", { format: "JSON", key: "aws-kms://alias/k" }, /options.tinkKeysets.key: name the key/],
     ["options.serverKey", "k", /options.serverKey: .*fallback: server/],
     ["options.pageObjects", 1001, /options.pageObjects/],
     ["options.pageObjects", 0, /options.pageObjects/],
@@ -262,7 +264,7 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (envelope|tink|pageObjects|transfers|hugeBytes|shardPrefixes)/],
+    ["options", /^ {2}# (envelope|tink|tinkKeysets|pageObjects|transfers|hugeBytes|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;

@@ -23,7 +23,9 @@ import {
 import { objectOf, TYPES, typeOf } from "./tinksealer.ts";
 
 const WRAPPED = Buffer.alloc(115, 0x0a);
-const claim = (template: string, prefix: "RAW" | "TINK" | "LEGACY" = "RAW") => ({ template, key: GCP_KEY, prefix });
+const claim = (template: string, prefix: "RAW" | "TINK" | "LEGACY" = "RAW") => ({
+  tink: { template, key: GCP_KEY, prefix },
+});
 
 /** Key messages that say nothing of their type look alike, to Tink's readers too; AES has two sizes of keys. */
 const LOOKALIKES: Readonly<Record<string, readonly string[]>> = {

@@ -201,7 +201,10 @@ describe("Tink ciphertext of other programs", () => {
   const claiming = (key: KeyUri, change: Partial<Rules> = {}) => {
     const { shores, rules } = toTink({ envelope: undefined, ...change });
     return {
-      shores: { ...shores, envelopes: envelopesWith({ template: "AES256_CTR_HMAC_SHA256", key, prefix: "RAW" }) },
+      shores: {
+        ...shores,
+        envelopes: envelopesWith({ tink: { template: "AES256_CTR_HMAC_SHA256", key, prefix: "RAW" } }),
+      },
       rules,
     };
   };
@@ -265,5 +268,31 @@ describe("Tink ciphertext of other programs", () => {
     const listed = await foreign(awsKey, aws);
     const { shores, rules } = claiming(awsKey, { envelope: "s3ec-v2" });
     expect((await errorOf(copyObject(listed, shores, rules, VERIFIED))).code).toBe("SEAL_UNSUPPORTED");
+  });
+});
+
+describe("an encrypted keyset", () => {
+  const KEYSET = Buffer.concat([Buffer.from("08011220", "hex"), Buffer.alloc(32, 3)]);
+
+  it("moves to another key service, and nothing but its wrapped keyset changes", async () => {
+    const { bytes } = await aws.wrap(awsKey, new DataKey(KEYSET), new Map(), NEVER, "none");
+    const text = (wrapped: Uint8Array) =>
+      `{"keysetInfo":{"primaryKeyId":1,"keyInfo":[]}, "encryptedKeyset":"${Buffer.from(wrapped).toString("base64")}"}`;
+    const listed = await harbour.raw(harbour.source, "keys.json", Buffer.from(text(bytes)));
+    const { shores, rules } = toTink({ envelope: undefined });
+    const all = { ...shores, envelopes: envelopesWith({ tinkKeysets: { format: "JSON", key: awsKey } }) };
+    expect(await copyObject(listed, all, rules, VERIFIED)).toMatchObject({ outcome: "rewrapped", verified: true });
+    const arrived = (await bytesOf(harbour.destination, "keys.json")).toString();
+    const wrapped = Buffer.from(JSON.parse(arrived).encryptedKeyset, "base64");
+    expect(arrived).toBe(text(wrapped));
+    const unwrapped = await gcp.unwrap({ scheme: "gcp-kms", uri: gcpKey, bytes: wrapped }, new Map(), NEVER, "none");
+    expect(Buffer.from(unwrapped?.dataKey.reveal() ?? []).equals(KEYSET)).toBe(true);
+    expect(await copyObject(listed, all, rules, VERIFIED)).toMatchObject({ outcome: "already", verified: true });
+    expect(await verifyObject(listed, all, rules, { full: true, signal: NEVER })).toMatchObject({
+      verdict: "same",
+      verified: true,
+    });
+    const other = { ...all, envelopes: envelopesWith({ tinkKeysets: { format: "JSON", key: gcpKey } }) };
+    expect((await errorOf(copyObject(listed, other, rules, VERIFIED))).code).toBe("CONFLICT");
   });
 });

@@ -10,7 +10,7 @@
  *   EncryptedRegionInfo   absent               | DataLength, NonceLength (12)
  *   KeyWrappingMetadata   of the writer, kept, as are fields that are not named here
  */
-import { type Leaf, Leaves } from "./leaves.ts";
+import { type Leaf, Leaves, spliced } from "../leaves.ts";
 import { ENCRYPTION_DATA, malformed, unsupported } from "./names.ts";
 
 /** No store carries more metadata on one object. */
@@ -48,7 +48,7 @@ const PLACES = {
 /** Throws SEAL_MALFORMED or SEAL_UNSUPPORTED. */
 export function readDocument(text: string): { readonly wrapped: WrappedText; readonly rest: string } {
   if (Buffer.byteLength(text) > TEXT_BYTES_MAX) throw malformed(`${ENCRYPTION_DATA} is too long`);
-  const leaves = new Leaves(text);
+  const leaves = new Leaves(text, malformed);
   const wrapped = {
     keyId: textAt(leaves, PLACES.keyId),
     encryptedKey: textAt(leaves, PLACES.encryptedKey),
@@ -58,21 +58,20 @@ export function readDocument(text: string): { readonly wrapped: WrappedText; rea
 }
 
 /** `rest` with a wrapped key in its place: what `readDocument` reads again. */
-export const writeDocument = (rest: string, wrapped: WrappedText): string => splice(new Leaves(rest), rest, wrapped);
+export const writeDocument = (rest: string, wrapped: WrappedText): string =>
+  splice(new Leaves(rest, malformed), rest, wrapped);
 
 function splice(leaves: Leaves, text: string, values: WrappedText): string {
   const places = Object.entries(PLACES).flatMap(([name, path]) => {
     const leaf = leaves.at(...path);
-    return leaf ? [{ ...leaf, becomes: JSON.stringify(values[name as keyof WrappedText]) }] : [];
+    return leaf ? [{ leaf, becomes: values[name as keyof WrappedText] }] : [];
   });
-  // From the last to the first, so that no place moves before its turn.
-  places.sort((a, b) => b.at - a.at);
-  return places.reduce((spliced, { at, end, becomes }) => spliced.slice(0, at) + becomes + spliced.slice(end), text);
+  return spliced(text, places);
 }
 
 /** How the body is encrypted. Throws SEAL_MALFORMED or SEAL_UNSUPPORTED. */
 export function bodyOf(text: string): Body {
-  const leaves = new Leaves(text);
+  const leaves = new Leaves(text, malformed);
   const mode = textAt(leaves, ["EncryptionMode"]);
   if (mode !== "FullBlob") throw unsupported(`Azure encryption mode ${shown(mode)} is not carried`);
   const protocol = textAt(leaves, ["EncryptionAgent", "Protocol"]);

@@ -20,7 +20,7 @@ import { about } from "../s3ec/names.ts";
 import { adoptGcm } from "./adopt.ts";
 import { asAesGcmKey, CONVERTED, type Dek, DEKS, isAesGcm, type Secrets } from "./dek.ts";
 import { malformed, unsupported } from "./fault.ts";
-import { type FoundMark, type Mark, markIn, marked } from "./marker.ts";
+import { type KeysetMark, type Mark, markIn, marked } from "./marker.ts";
 import { openBody } from "./open.ts";
 import { NONCE, PREFIX, PREFIX_TYPE } from "./seal.ts";
 import { beginsStart, type PrefixType, readStart, type Start, startBytes, startSize, startWants } from "./start.ts";
@@ -31,8 +31,8 @@ const FRESH_KEY_BYTES = 32;
 /** Of another writer's object, which only the job speaks for. */
 const NOTE_ASSOCIATED = "Tink's associated data is not known: that the body opens is shown by its readers, not here";
 
-function parse(mark: FoundMark, head: ObjectHead, bytes: Uint8Array): Seal {
-  const { content, prefixType, key, owns } = mark;
+function parse(mark: Mark, owns: readonly string[], head: ObjectHead, bytes: Uint8Array): Seal {
+  const { content, prefixType, key } = mark;
   const dek = dekOf(content);
   const { prefix, wrapped, nonce } = readStart(bytes, { prefixType, nonceBytes: dek.nonceBytes });
   const start = bytes.subarray(0, startSize({ prefix, wrapped, nonce }));
@@ -56,17 +56,16 @@ function parse(mark: FoundMark, head: ObjectHead, bytes: Uint8Array): Seal {
   };
 }
 
-const isHere = (mark: Mark | undefined): mark is Mark => mark !== undefined && DEKS.has(mark.content);
-
 /** A broken mark asks for nothing: it is `read` that refuses it. */
 function wants(head: ObjectHead, start: Uint8Array, claim: Mark | undefined): number {
-  let mark: Mark | undefined;
+  let mark: Mark | KeysetMark | undefined;
   try {
     mark = markIn(head.attributes.metadata) ?? (headDecides(head) ? undefined : claim);
   } catch {
     return 0;
   }
-  return isHere(mark) ? startWants(start, { ...mark, nonceBytes: dekOf(mark.content).nonceBytes }) : 0;
+  if (mark === undefined || "keyset" in mark) return 0;
+  return startWants(start, { ...mark, nonceBytes: dekOf(mark.content).nonceBytes });
 }
 
 /**
@@ -75,9 +74,9 @@ function wants(head: ObjectHead, start: Uint8Array, claim: Mark | undefined): nu
  */
 function read(head: ObjectHead, start: Uint8Array, claim: Mark | undefined): Seal | undefined {
   const mark = markIn(head.attributes.metadata);
-  if (mark) return isHere(mark) ? parse(mark, head, start) : undefined;
+  if (mark) return "keyset" in mark ? undefined : parse(mark, mark.owns, head, start);
   if (claim === undefined || headDecides(head) || !beginsStart(start, claim.prefixType)) return undefined;
-  return parse({ ...claim, owns: [] }, head, start);
+  return parse(claim, [], head, start);
 }
 
 function dekOf(content: string): Dek {
@@ -98,7 +97,7 @@ function retarget(seal: Seal, to: KeyUri): Seal {
 }
 
 /** A wrapped seal as it stands. */
-function standing(seal: Seal): { readonly start: Start; readonly mark: FoundMark } {
+function standing(seal: Seal): { readonly start: Start; readonly mark: Mark } {
   const { wrapped, content, fixed } = seal;
   if (seal.format !== FORMAT) throw defect(`a seal of ${seal.format} was given to ${FORMAT}`);
   if (wrapped?.uri === undefined) throw defect("a seal was written before its key was wrapped by a key with a name");
@@ -106,7 +105,7 @@ function standing(seal: Seal): { readonly start: Start; readonly mark: FoundMark
   const prefixType = fixed.get(PREFIX_TYPE) as PrefixType;
   return {
     start: { prefix: bytesOf(PREFIX), wrapped: wrapped.bytes, nonce: bytesOf(NONCE) },
-    mark: { content, prefixType, key: wrapped.uri, owns: [] },
+    mark: { content, prefixType, key: wrapped.uri },
   };
 }
 

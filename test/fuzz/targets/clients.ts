@@ -1,6 +1,7 @@
 /** Envelopes of other clients than S3EC's: Azure's documents, Tink's starts. */
 import { type Envelope, type Seal, withWrapped } from "../../../src/envelope/envelope.ts";
 import { azure } from "../../../src/envelope/azure/azure.ts";
+import { tinkKeyset } from "../../../src/envelope/tink/keyset.ts";
 import { tink } from "../../../src/envelope/tink/tink.ts";
 import type { ObjectHead } from "../../../src/core/object.ts";
 import { documentOf } from "../../envelope/azuresealer.ts";
@@ -55,6 +56,30 @@ export const azureTarget: Target = {
     holds(seal !== undefined, "taken for another's");
     // Quotes and escapes may make it longer than it was; then it is refused where that is known.
     if (bytes.length < 4096) moved(azure, seal);
+  },
+};
+
+/** The first byte chooses the format, the rest is the object. */
+export const keysetTarget: Target = {
+  name: "tink-keyset",
+  seeds: [
+    `0${'{"encryptedKeyset":"AAAA","keysetInfo":{"primaryKeyId":1,"keyInfo":[{"keyId":1}]}}'}`,
+    Buffer.from("3112030102031a0208 01".replace(" ", ""), "hex"),
+  ],
+  run: (bytes) => {
+    const object = bytes.subarray(1);
+    const mark = (bytes[0] ?? 0) % 2 === 0 ? "KEYSET/JSON" : "KEYSET/BINARY";
+    const head = headOf({ "sealift-tink": mark, "sealift-tink-key": ALL_KEYS[1] ?? "" }, object.length);
+    const seal = tinkKeyset.read(head, object);
+    holds(seal !== undefined, "taken for another's");
+    same(hex(tinkKeyset.start?.(seal) ?? NOTHING), hex(object), "written again");
+    for (const to of ALL_KEYS) {
+      const other = withWrapped(tinkKeyset.retarget(seal, to), wrappedFor(to));
+      const start = tinkKeyset.start?.(other) ?? NOTHING;
+      const again = tinkKeyset.read(headOf(tinkKeyset.write(other).metadata, start.length), start);
+      holds(again !== undefined, "not recognised");
+      same(essence(again), essence(other), `moved under ${to}`);
+    }
   },
 };
 
