@@ -8,7 +8,7 @@ interface Type {
   /** The serialized key message. */
   readonly message: Buffer;
   readonly nonceBytes: number;
-  /** Ciphertext and tag; absent: this runtime has no such cipher. */
+  /** Ciphertext and tag; absent: this runtime has no such cipher to seal with. */
   readonly body?: (plaintext: Uint8Array, nonce: Uint8Array, associatedData?: Uint8Array) => Buffer;
 }
 

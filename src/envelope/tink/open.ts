@@ -2,6 +2,7 @@
  * Bodies under Tink's data keys, of all types that this runtime has a cipher for. Associated data is empty.
  *
  *   AES-GCM, ChaCha20-Poly1305   | ciphertext | tag: 16 |
+ *   XChaCha20-Poly1305           the same, under HChaCha20 of key and nonce, with the nonce 0: u32 | its last 8 bytes
  *   AES-CTR-HMAC                 | ciphertext | tag: 16 or 32 |      tag = HMAC-SHA-256 of | IV | ciphertext | 0: u64 |, cut
  *
  * The last number is the length of the associated data, in bits (tink-go, aead/subtle/encrypt_then_authenticate.go). Plaintext leaves
@@ -14,6 +15,7 @@ import { openGcm } from "../s3ec/gcm.ts";
 import { Tail } from "../s3ec/tail.ts";
 import type { Dek, Secrets } from "./dek.ts";
 import { unsupported } from "./fault.ts";
+import { hchacha20 } from "./hchacha.ts";
 
 const NO_BYTES = new Uint8Array();
 const LENGTH_BYTES = 8;
@@ -28,8 +30,9 @@ export function openBody(ciphertext: ByteStream, dek: Dek, secrets: Secrets, non
     case "aes-ctr-hmac":
       return openCtrHmac(ciphertext, dek.tagBytes, secrets, nonce);
     case "xchacha20-poly1305":
+      return openXChaCha(ciphertext, secrets.key, nonce);
     case "aes-gcm-siv":
-      throw unsupported(`bodies of Tink's ${dek.cipher} are rewrapped and not opened: this runtime has no such cipher`);
+      throw unsupported("bodies of Tink's AES-GCM-SIV are rewrapped and not opened: this runtime has no such cipher");
   }
 }
 
@@ -45,6 +48,15 @@ async function* openChaCha(ciphertext: ByteStream, key: Uint8Array, nonce: Uint8
     decipher.setAuthTag(tail.bytes).final();
   } catch {
     throw forged();
+  }
+}
+
+async function* openXChaCha(ciphertext: ByteStream, key: Uint8Array, nonce: Uint8Array): ByteStream {
+  const inner = hchacha20(key, nonce);
+  try {
+    yield* openChaCha(ciphertext, inner, Buffer.concat([Buffer.alloc(4), nonce.subarray(16)]));
+  } finally {
+    inner.fill(0);
   }
 }
 
