@@ -9,7 +9,7 @@
 import { Readable } from "node:stream";
 import { kmsAccess, openKms, openStore } from "./compose.ts";
 import { envelopesWith, type FormatOptions } from "./compose/envelopes.ts";
-import { parseShore } from "./config/job.ts";
+import { parseShore, parseTink } from "./config/job.ts";
 import { parseStoreUrl } from "./config/url.ts";
 import { asSealiftError, SealiftError } from "./core/error.ts";
 import type { Shore } from "./core/job.ts";
@@ -39,13 +39,27 @@ export interface OpenOptions extends Omit<Shore, "url">, FormatOptions {
  * A stream that ends without one has given the whole plaintext, and, unless `unverified`, nothing that was not proven.
  */
 export async function open(url: string, options: OpenOptions = {}): Promise<Readable> {
-  const { keyDirectory, object = "", unverified = false, instructionSuffix, signal, ...access } = options;
+  const {
+    keyDirectory,
+    object = "",
+    unverified = false,
+    signal,
+    instructionSuffix,
+    tink,
+    tinkKeysets,
+    ...access
+  } = options;
   const where = parseStoreUrl(url);
   const root = where.scheme === "file" ? url : `${where.scheme}://${where.bucket}/`;
   const shore = parseShore({ ...access, url: root }, "options");
   const key = where.prefix + object;
   if (key === "") throw new SealiftError("JOB_INVALID", `${url} names no object`);
-  const place = { shore, key, localDirectory: keyDirectory, formats: { instructionSuffix } };
+  const place = {
+    shore,
+    key,
+    localDirectory: keyDirectory,
+    formats: { instructionSuffix, tink: tink && parseTink(tink, "options.tink"), tinkKeysets },
+  };
   const opened = await openObject(place, { unverified, signal: signal ?? new AbortController().signal });
   // As bytes and not as objects: a stream's buffer is counted in bytes, and empty chunks mean nothing.
   const stream = Readable.from(opened.body, { objectMode: false });

@@ -1,6 +1,7 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
-import { parseShore } from "../config/job.ts";
+import type { FormatOptions } from "../compose/envelopes.ts";
+import { parseShore, parseTink } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
 import type { ObjectPlace } from "../reader.ts";
@@ -25,12 +26,7 @@ export const ACCESS_OPTIONS: Options = {
   "user-project": text("PROJECT", "project that is billed for requests (GCS)"),
   "customer-key": { ...text("REFERENCE", "SSE-C key to try: env:NAME or file:/path"), multiple: true },
   "allow-insecure-endpoint": yes("allow plain http for the store"),
-  "instruction-suffix": text("SUFFIX", "what S3EC instruction files are called besides .instruction"),
 };
-
-const SUFFIX = "instruction-suffix";
-/** Of those above, what says nothing about a shore. */
-const ELSEWHERE = ["job", "object", SUFFIX];
 
 export const KMS_OPTIONS: Options = {
   "kms-region": text("REGION", "Region of the key"),
@@ -45,6 +41,14 @@ export const KMS_OPTIONS: Options = {
   "key-directory": text("DIRECTORY", "directory of local:// keys"),
 };
 
+/** What objects do not say of themselves. */
+export const FORMAT_OPTIONS: Options = {
+  "instruction-suffix": text("SUFFIX", "what S3EC instruction files are called besides .instruction"),
+  "tink-template": text("NAME", "take an object without a sign for one of Tink's, its data key by this template"),
+  "tink-key": text("URI", "the key that wraps that data key"),
+  "tink-prefix": text("RAW|TINK|LEGACY", "output prefix of the writer's keyset"),
+};
+
 export async function objectAccess(invocation: Invocation): Promise<ObjectPlace> {
   const { flags, positionals } = invocation;
   const [url] = positionals;
@@ -56,7 +60,7 @@ export async function objectAccess(invocation: Invocation): Promise<ObjectPlace>
   return found;
 }
 
-const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => !ELSEWHERE.includes(name));
+const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => name !== "job" && name !== "object");
 
 function byFlags(url: string, { flags }: Invocation): ObjectPlace {
   const kms = fields(flags, Object.keys(KMS_OPTIONS), "kms-");
@@ -64,10 +68,17 @@ function byFlags(url: string, { flags }: Invocation): ObjectPlace {
   const bucket = parseStoreUrl(url);
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
-  const instructionSuffix = flags.text(SUFFIX);
-  if (instructionSuffix === "" || instructionSuffix?.includes("/")) throw usage(`--${SUFFIX} is the end of a name`);
   const key = bucket.prefix + (flags.text("object") ?? "");
-  return { shore, key, localDirectory: flags.text("key-directory"), formats: { instructionSuffix } };
+  return { shore, key, localDirectory: flags.text("key-directory"), formats: formatsIn(flags) };
+}
+
+function formatsIn(flags: Invocation["flags"]): FormatOptions {
+  const instructionSuffix = flags.text("instruction-suffix");
+  if (instructionSuffix === "" || instructionSuffix?.includes("/"))
+    throw usage("--instruction-suffix is the end of a name");
+  const claim = fields(flags, Object.keys(FORMAT_OPTIONS), "tink-");
+  const tink = Object.keys(claim).length > 0 ? parseTink(claim, "flags --tink-") : undefined;
+  return { instructionSuffix, tink };
 }
 
 /** `--kms-ca-file` as `caFile`: job file and command line speak of the same settings. */
@@ -83,7 +94,7 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
 }
 
 async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectPlace> {
-  const given = [...FLAGS_OF_SHORE, SUFFIX, ...Object.keys(KMS_OPTIONS)].find(
+  const given = [...FLAGS_OF_SHORE, ...Object.keys({ ...KMS_OPTIONS, ...FORMAT_OPTIONS })].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
   if (given !== undefined) throw usage(`--${given} and --job both say how to reach the object; give one of them`);

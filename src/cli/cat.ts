@@ -1,6 +1,6 @@
 /** `sealift cat`: the plaintext of one object on stdout. Nothing is written to disk. What is released when: transfer/release.ts. */
 import { openObject } from "../reader.ts";
-import { ACCESS_OPTIONS, KMS_OPTIONS, objectAccess } from "./access.ts";
+import { ACCESS_OPTIONS, FORMAT_OPTIONS, KMS_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
 
 export const cat: Command = {
@@ -10,6 +10,7 @@ export const cat: Command = {
   options: {
     ...ACCESS_OPTIONS,
     ...KMS_OPTIONS,
+    ...FORMAT_OPTIONS,
     unverified: {
       type: "boolean",
       means: "print while reading, before the end has proven the bytes; still exit 7 if it does not",

@@ -5,7 +5,7 @@ import { asSealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import { bodyBytes } from "../envelope/envelope.ts";
 import { readSeal, type Sealed } from "../transfer/sealed.ts";
-import { ACCESS_OPTIONS, objectAccess } from "./access.ts";
+import { ACCESS_OPTIONS, FORMAT_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
 import { printable } from "./output.ts";
 
@@ -13,7 +13,7 @@ export const inspect: Command = {
   name: "inspect",
   summary: "show the envelope of one object",
   usage: "<url> [--json]",
-  options: ACCESS_OPTIONS,
+  options: { ...ACCESS_OPTIONS, ...FORMAT_OPTIONS },
   positionalsMax: 1,
   run: async (invocation) => {
     const { shore, key, formats } = await objectAccess(invocation);

@@ -4,9 +4,9 @@ import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
 import { compileFilter, sizeBytes } from "../core/filter.ts";
-import type { Job, Shore } from "../core/job.ts";
+import type { Job, Shore, TinkClaim } from "../core/job.ts";
 import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
-import { jobShape, shoreShape } from "./shape.ts";
+import { jobShape, shoreShape, tinkShape } from "./shape.ts";
 import { parseStoreUrl, type StoreUrl } from "./url.ts";
 
 export type { Job } from "../core/job.ts";
@@ -37,6 +37,14 @@ export function parseShore(value: unknown, name: string): Shore {
   const parsed = shoreShape.safeParse(value);
   if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
   judgeShore(name, parsed.data);
+  return parsed.data;
+}
+
+/** How an unmarked object of Tink is sealed, as the flags of a verb state it. Throws JOB_INVALID. */
+export function parseTink(value: object, name: string): TinkClaim {
+  const parsed = tinkShape.safeParse(value);
+  if (!parsed.success) throw new SealiftError("JOB_INVALID", `${name}: ${problems(parsed.error.issues)}`);
+  within(`${name}: key`, () => keyUri(parsed.data.key));
   return parsed.data;
 }
 
@@ -118,6 +126,7 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
+  judgeTink(job);
   const { fallback, serverKey, hugeBytes, envelope } = job.options;
   if (envelope === "tink" && fallback === "seal" && Object.keys(job.keys.sealContext).length > 0) {
     throw invalid("keys.sealContext: Tink binds no key context; leave it out, or choose another fallback or envelope");
@@ -142,6 +151,18 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   }
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
+  }
+}
+
+/** A key that may not be opened would refuse every object that it is claimed for. */
+function judgeTink({ keys: { allow }, options }: Job): void {
+  for (const name of ["tink", "tinkKeysets"] as const) {
+    const claim = options[name];
+    if (claim === undefined) continue;
+    const key = within(`options.${name}.key`, () => allowedKey(claim.key));
+    if (keyScheme(key) === "local-rsa") throw invalid(`options.${name}.key: local-rsa:// keys wrap nothing for Tink`);
+    if (allow.length === 0 || allow.includes(key)) continue;
+    throw invalid(`options.${name}.key: is not one that keys.allow lists; add it there`);
   }
 }
 

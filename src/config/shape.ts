@@ -122,6 +122,34 @@ const filter = z.strictObject({
   maxAge: age.optional(),
 });
 
+/** Of Tink's envelope encryption. */
+const TINK_TEMPLATES = [
+  "AES256_GCM",
+  "AES128_GCM",
+  "XCHACHA20_POLY1305",
+  "CHACHA20_POLY1305",
+  "AES256_GCM_SIV",
+  "AES256_CTR_HMAC_SHA256",
+  "AES128_CTR_HMAC_SHA256",
+] as const;
+
+export const tinkShape = z
+  .strictObject({
+    template: z.enum(TINK_TEMPLATES).describe("Template of the data keys, as the writers' keyset has it"),
+    key: keyUriText.describe("The key that wraps them, which Tink's ciphertext does not name"),
+    prefix: z.enum(["RAW", "TINK", "LEGACY"]).default("RAW").describe("Output prefix of the writers' keyset"),
+  })
+  .describe(
+    "The source holds objects of Tink's envelope encryption, which carry no sign: objects without a sign that begin as these do are taken for such",
+  );
+
+const tinkKeysetShape = z
+  .strictObject({
+    format: z.enum(["JSON", "BINARY"]).describe("How the keysets were written"),
+    key: keyUriText.describe("The key that wraps them, which an encrypted keyset does not name"),
+  })
+  .describe("The source holds encrypted keysets of Tink's: objects without a sign that are such are rewrapped");
+
 const options = z.strictObject({
   fallback: z
     .enum(["seal", "server", "copy", "refuse"])
@@ -136,6 +164,8 @@ const options = z.strictObject({
     .describe(
       "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own. tink: also what fallback: seal makes",
     ),
+  tink: tinkShape.optional(),
+  tinkKeysets: tinkKeysetShape.optional(),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

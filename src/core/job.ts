@@ -75,6 +75,23 @@ export interface FilterSpec {
   readonly maxAge?: string | undefined;
 }
 
+/** Objects of Tink at the source that other programs wrote: nothing in them says so, nor under which key. */
+export interface TinkClaim {
+  /** Tink's name of the template of the data keys. */
+  readonly template: string;
+  /** URI of the key that wraps them. */
+  readonly key: string;
+  /** Type of the keyset's output prefix. */
+  readonly prefix: "RAW" | "TINK" | "LEGACY";
+}
+
+/** Encrypted keysets of Tink's at the source: nothing in them says under which key they are. */
+export interface TinkKeysetClaim {
+  readonly format: "JSON" | "BINARY";
+  /** URI of the key that wraps them. */
+  readonly key: string;
+}
+
 export interface JobOptions {
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
@@ -82,6 +99,8 @@ export interface JobOptions {
   readonly serverKey?: string | undefined;
   /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
+  readonly tink?: TinkClaim | undefined;
+  readonly tinkKeysets?: TinkKeysetClaim | undefined;
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

@@ -52,7 +52,11 @@ export interface RawWrap {
     | "RSA-OAEP-SHA1"
     | "RSA-OAEP-SHA256"
     /** The padding is not named: PKCS #1 v1.5, or OAEP with SHA-1, -256, -384 or -512 for label and mask. */
-    | "RSA-unnamed";
+    | "RSA-unnamed"
+    // As RFC 7518 means them: the key alone is encrypted, and the mask is by the same hash.
+    | "RSA1_5"
+    | "RSA-OAEP"
+    | "RSA-OAEP-256";
   /** What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key, text as UTF-8; the others bind nothing. */
   readonly bound: string | Uint8Array;
 }

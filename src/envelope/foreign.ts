@@ -2,14 +2,17 @@
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { isBeside } from "./esdk/names.ts";
+import { isAzureName } from "./azure/names.ts";
 import { INSTRUCTION_SUFFIX, isKnown } from "./s3ec/names.ts";
 import { isMark } from "./tink/marker.ts";
 
 const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
-  { name: /^encryptiondata$/, means: "Azure Storage client-side encryption (also Snowflake on GCS and Azure)" },
   { name: /^x-amz-crypto-instr-file$/, means: "an S3EC instruction file: the envelope of another object" },
   { name: /^client-side-encryption-/, means: "Alibaba OSS client-side encryption" },
 ];
+
+/** By its lower-case name: true for those of a carried format that is not S3EC's. */
+export const isAnothers = (name: string): boolean => isMark(name) || isBeside(name) || isAzureName(name);
 
 /**
  * True: the metadata speaks for a format, known or carried, so that the body is not asked. Ciphertext is random bytes: one in some
@@ -18,7 +21,7 @@ const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
 export const headDecides = ({ attributes: { metadata } }: ObjectHead): boolean =>
   [...metadata.keys()].some((name) => {
     const lower = name.toLowerCase();
-    return isKnown(lower) || isBeside(lower) || isMark(lower) || SIGNS.some((sign) => sign.name.test(lower));
+    return isKnown(lower) || isAnothers(lower) || SIGNS.some((sign) => sign.name.test(lower));
   });
 
 /**

@@ -6,6 +6,7 @@
  * An object is plain only where nothing in its head speaks for an envelope, nor in its first bytes (AWS Encryption SDK messages).
  */
 import { SealiftError } from "../core/error.ts";
+import { documentIn } from "./azure/names.ts";
 import type { Envelope } from "./envelope.ts";
 import { isMessage } from "./esdk/magic.ts";
 import { headDecides, refuseForeign } from "./foreign.ts";
@@ -20,8 +21,12 @@ export const plain: Envelope = {
   verifies: "never",
   wants: () => 0,
   read: (head, start) => {
-    const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
-    if (generation !== undefined || about(head.key, () => markIn(head.attributes.metadata))) return undefined;
+    const { metadata } = head.attributes;
+    const isSealed = about(
+      head.key,
+      () => generationOf(fieldsOf(metadata)) ?? markIn(metadata) ?? documentIn(metadata),
+    );
+    if (isSealed !== undefined) return undefined;
     refuseForeign(head);
     if (headDecides(head) || isMessage(start)) return undefined;
     return {

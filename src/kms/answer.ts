@@ -4,8 +4,8 @@ import { type KeyScheme, type KeyUri, keyName, keyScheme } from "../core/key.ts"
 
 /** No KMS makes a wrapped data key near this size; whatever is larger was not made by one. */
 const WRAPPED_BYTES_MAX = 6144;
-/** Data keys are 16 to 64 bytes; AWS Encrypt itself ends at 4,096. */
-const DATA_KEY_BYTES_MAX = 1024;
+/** Data keys are 16 to 64 bytes, a keyset of Tink's is some thousand; AWS Encrypt itself ends at 4,096. */
+const DATA_KEY_BYTES_MAX = 4096;
 export const ANSWER_BYTES_MAX = 64 * 1024;
 const MESSAGE_CHARS_MAX = 300;
 

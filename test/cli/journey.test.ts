@@ -60,7 +60,7 @@ async function seed(root: string, keys: string): Promise<void> {
   const bare = { attributes: { metadata: new Map() }, condition: "absent" as const, signal };
   await store.put("bare", once(plaintext), { sizeBytes: plaintext.length, ...bare });
   // Of a format that is recognised and not carried: refused, never guessed.
-  const foreign = new Map([["encryptiondata", '{"EncryptionMode":"FullBlob"}']]);
+  const foreign = new Map([["client-side-encryption-key", "AAAA"]]);
   await store.put("old-format", once(Buffer.alloc(32)), { sizeBytes: 32, ...bare, attributes: { metadata: foreign } });
 }
 

@@ -6,13 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLocalKey } from "../../src/compose.ts";
-import type { KeyUri } from "../../src/core/key.ts";
+import { DataKey, type KeyUri } from "../../src/core/key.ts";
 import type { ByteStream } from "../../src/core/object.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { openLocalKms } from "../../src/kms/local.ts";
 import { openFileStore } from "../../src/store/file.ts";
 import type { ObjectStore } from "../../src/store/store.ts";
+import { objectOf, typeOf } from "../envelope/tinksealer.ts";
 import { perform } from "./stage.ts";
 
 const { signal } = new AbortController();
@@ -125,6 +126,40 @@ describe("inspect", () => {
     const { code, stderr, stdout } = await object("inspect", "broken");
     expect([code, stdout]).toEqual([6, ""]);
     expect(stderr).toMatch(/^sealift: SEAL_(MALFORMED|UNSUPPORTED) "broken": /);
+  });
+});
+
+describe("an object of Tink's", () => {
+  const flags = (...more: string[]) => ["--tink-template", "AES256_CTR_HMAC_SHA256", "--tink-key", key, ...more];
+  const plaintext = Buffer.from("as Tink's own clients write it");
+
+  beforeAll(async () => {
+    const kms = openLocalKms({ directory: place("keys") });
+    const dek = new DataKey(typeOf("AES256_CTR_HMAC_SHA256").message);
+    const { bytes } = await kms.wrap(key, dek, new Map(), signal, "none");
+    await put("tink", objectOf("AES256_CTR_HMAC_SHA256", bytes, plaintext), new Map());
+    await kms.close();
+  });
+
+  test("is inspected and printed where flags say how it is sealed, and plain bytes without them", async () => {
+    const inspected = JSON.parse((await object("inspect", "tink", "--json", ...flags())).stdout);
+    expect(inspected).toMatchObject({ format: "tink", wrap: "local", key, plainBytes: plaintext.length });
+    expect((await cat("tink", ...flags())).stdout).toBe(plaintext.toString());
+    expect(JSON.parse((await object("inspect", "tink", "--json")).stdout)).toMatchObject({ format: "plain" });
+    const prefixed = await object("inspect", "tink", "--json", ...flags("--tink-prefix", "TINK"));
+    expect(JSON.parse(prefixed.stdout)).toMatchObject({ format: "plain" });
+  });
+
+  test("half of the flags, or flags that name nothing, are refused", async () => {
+    for (const wrong of [
+      ["--tink-template", "AES256_GCM"],
+      ["--tink-key", key],
+      ["--tink-template", "AES", "--tink-key", key],
+      ["--tink-template", "AES256_GCM", "--tink-key", "gcp-kms://k"],
+    ]) {
+      const { code, stderr } = await object("inspect", "tink", ...wrong);
+      expect([code, stderr]).toEqual([2, expect.stringContaining("--tink-")]);
+    }
   });
 });
 

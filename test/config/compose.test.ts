@@ -11,12 +11,14 @@ import {
   processBudgets,
   sourceSchemes,
 } from "../../src/compose.ts";
-import { ENVELOPES } from "../../src/compose/envelopes.ts";
+import { ENVELOPES, envelopesOf } from "../../src/compose/envelopes.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
+import type { ObjectHead } from "../../src/core/object.ts";
 import { type Ceiling, OwnCeiling } from "../../src/core/pace.ts";
+import type { Envelope } from "../../src/envelope/envelope.ts";
 import { Limiters } from "../../src/kms/limiter.ts";
 
 const AWS = "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -147,6 +149,27 @@ describe("shores", () => {
     const shores = await openShores({ ...job, options: { ...job.options, instructionSuffix: ".mine" } });
     const v3 = shores.envelopes.find(({ id }) => id === "s3ec-v3");
     expect(v3?.divided?.map((files) => files.fileOf("a"))).toEqual(["a.mine", "a.instruction"]);
+    await shores.close();
+  });
+
+  test("know Tink's unmarked objects where the job has some", async () => {
+    const plainJob = local();
+    expect(envelopesOf(plainJob)).toBe(ENVELOPES);
+    const tink = { template: "AES256_GCM", key: "local://new", prefix: "RAW" } as const;
+    const shores = await openShores({ ...plainJob, options: { ...plainJob.options, tink } });
+    expect(shores.envelopes.map(({ id }) => id)).toEqual(ENVELOPES.map(({ id }) => id));
+    const start = Buffer.concat([Buffer.of(0, 0, 0, 9), Buffer.alloc(100)]);
+    const head: ObjectHead = {
+      key: "a",
+      sizeBytes: start.length,
+      etag: "e",
+      lastModifiedMs: 0,
+      atRest: { mode: "none" },
+      attributes: { metadata: new Map() },
+    };
+    const claims = (envelopes: readonly Envelope[]) =>
+      envelopes.filter((one) => one.read(head, start)).map(({ id }) => id);
+    expect([claims(ENVELOPES), claims(shores.envelopes)]).toEqual([["plain"], ["tink"]]);
     await shores.close();
   });
 

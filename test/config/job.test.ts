@@ -108,6 +108,15 @@ describe("job file", () => {
     ["filter.minAge", "yesterday", /filter.*: not a duration/],
     ["options.fallback", "encrypt", /options.fallback: .*seal.*server.*copy.*refuse/],
     ["options.envelope", "s3ec-v3", /options.envelope: /],
+    ["options.tink", { template: "AES_GCM", key: "local://k" }, /options.tink.template: /],
+    ["options.tink", { template: "AES256_GCM" }, /options.tink.key: /],
+    ["options.tink", { template: "AES256_GCM", key: "hcvault://h/transit/keys/k" }, /options.tink.key: must be/],
+    ["options.tink", { template: "AES256_GCM", key: "gcp-kms://k" }, /options.tink.key: not a key URI/],
+    ["options.tink", { template: "AES256_GCM", key: "aws-kms://alias/k" }, /options.tink.key: name the key by its ARN/],
+    ["options.tink", { template: "AES256_GCM", key: "local-rsa://k" }, /options.tink.key: local-rsa/],
+    ["options.tink", { template: "AES256_GCM", key: "local://k", prefix: "NONE" }, /options.tink.prefix: /],
+    ["options.tinkKeysets", { format: "TEXT", key: "local://k" }, /options.tinkKeysets.format: /],
+    ["options.tinkKeysets", { format: "JSON", key: "aws-kms://alias/k" }, /options.tinkKeysets.key: name the key/],
     ["options.serverKey", "k", /options.serverKey: .*fallback: server/],
     ["options.pageObjects", 1001, /options.pageObjects/],
     ["options.pageObjects", 0, /options.pageObjects/],
@@ -120,6 +129,16 @@ describe("job file", () => {
     ["retry.delayMs", "200", /retry.delayMs: expected number/],
   ])("%s = %j is refused, and the message names the field", (path, value, message) => {
     expect(refusal(withField(path, value))).toMatch(message);
+  });
+
+  test("a Tink key has to be one that may be opened; its prefix is RAW unless it is said", () => {
+    const tink = { template: "AES256_GCM", key: `aws-kms://${ARN}` };
+    const keys = (allow: string[]) => ({ ...withField("options.tink", tink), keys: { ...MINIMAL.keys, allow } });
+    expect(refusal(keys([`aws-kms://${ARN.replace("1234abcd", "9999abcd")}`]))).toMatch(
+      /options.tink.key: .*keys.allow/,
+    );
+    expect(parse(keys([`aws-kms://${ARN}`])).options.tink).toEqual({ ...tink, prefix: "RAW" });
+    expect(refusal(keys([]))).toBe("accepted");
   });
 
   test("what is sealed as Tink binds no context: one that was asked for is refused", () => {
@@ -247,7 +266,7 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (envelope|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
+    ["options", /^ {2}# (envelope|tink|tinkKeysets|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;

@@ -224,8 +224,7 @@ const streams: Readonly<Record<string, Law>> = {
     const body = await sealed(subject, pattern(200));
     async function* endless() {
       try {
-        yield body.subarray(0, 100);
-        for (;;) yield pattern(64);
+        for (let at = 0; ; at += 64) yield body.subarray(at, at + 64);
       } finally {
         closed = true;
       }

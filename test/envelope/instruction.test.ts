@@ -111,6 +111,7 @@ describe("a body that waits for one", () => {
 
   it("shows no other format, is no file itself and no folder", () => {
     expect(awaits({ encryptiondata: "{}" })).toBe(false);
+    expect(awaits({ "Sealift-Tink": "AES_GCM/RAW" })).toBe(false);
     expect(awaits({ "x-amz-crypto-instr-file": "" })).toBe(false);
     expect(awaits({}, "a.instruction")).toBe(false);
     expect(awaits({}, "folder/")).toBe(false);

@@ -1,6 +1,7 @@
 import { createCipheriv } from "node:crypto";
 import { DataKey } from "../../src/core/key.ts";
 import type { KeyContext, KeyUri, RawWrap } from "../../src/core/key.ts";
+import { azure } from "../../src/envelope/azure/azure.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
 import { esdk } from "../../src/envelope/esdk/esdk.ts";
@@ -10,6 +11,8 @@ import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
 import { tink } from "../../src/envelope/tink/tink.ts";
+import { documentOf, sealBlocks, sealRegions, withProtocol } from "./azuresealer.ts";
+import { objectOf, typeOf } from "./tinksealer.ts";
 import { envelopeSuite } from "./envelope.suite.ts";
 import type { EnvelopeSubject } from "./envelope.suite.ts";
 import { AWS_KEY, GCP_KEY, headOf, LOCAL_KEY, wrappedFor } from "./material.ts";
@@ -188,6 +191,73 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
     { "fresh is new each time, fits its key, and keeps the context": "nothing new is sealed beside its message" },
   );
 }
+for (const template of ["CHACHA20_POLY1305", "AES256_CTR_HMAC_SHA256", "AES128_CTR_HMAC_SHA256"]) {
+  const { message, nonceBytes, body } = typeOf(template);
+  envelopeSuite(`tink, ${template}`, {
+    envelope: tink,
+    sample: () => {
+      const metadata = new Map([
+        ["sealift-tink", `${template}/RAW`],
+        ["sealift-tink-key", GCP_KEY],
+      ]);
+      const object = objectOf(template, Buffer.alloc(113, 1), Buffer.alloc(64));
+      const seal = tink.read(headOf(metadata, object.length), object.subarray(0, 4 + 113 + nonceBytes));
+      if (seal === undefined) throw new Error("not recognised");
+      return { seal, key: new DataKey(message) };
+    },
+    sealed: (plaintext) => body?.(plaintext, Buffer.alloc(nonceBytes, 0x5e)) ?? Buffer.alloc(0),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    bindsNothing: true,
+    keyBytes: 34,
+  });
+}
+
+const AZURE_KEY = Buffer.alloc(32, 1);
+
+function azureSample(protocol: string, regionBytes?: number): EnvelopeSubject["sample"] {
+  return () => {
+    const encryptiondata = documentOf({ protocol, ...(regionBytes === undefined ? {} : { regionBytes }) });
+    const seal = azure.read(headOf({ encryptiondata }, 64), new Uint8Array());
+    if (seal === undefined) throw new Error("not recognised");
+    return { seal, key: new DataKey(protocol === "1.0" ? AZURE_KEY : withProtocol(protocol, AZURE_KEY)) };
+  };
+}
+
+const nothingNew = "nothing new is sealed as Azure's clients do";
+for (const [protocol, regionBytes, style] of [
+  ["2.0", 4_194_304, "python"],
+  ["2.1", 1000, "java"],
+  ["2.1", 50, ".net"],
+] as const) {
+  envelopeSuite(
+    `azure, ${protocol}, regions of ${regionBytes}, ${style}`,
+    {
+      envelope: azure,
+      sample: azureSample(protocol, regionBytes),
+      sealed: (plaintext) => sealRegions(plaintext, AZURE_KEY, regionBytes, style),
+      strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    },
+    {
+      "a body that no plaintext has is malformed": "an empty blob has no region, and so no byte",
+      "a body cut short or empty is forged": "an empty body is an empty blob's",
+      "fresh is new each time, fits its key, and keeps the context": nothingNew,
+    },
+  );
+}
+envelopeSuite(
+  "azure, 1.0",
+  {
+    envelope: azure,
+    sample: azureSample("1.0"),
+    sealed: (plaintext) => sealBlocks(plaintext, AZURE_KEY, Buffer.alloc(16, 2)),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    hidesSize: true,
+  },
+  {
+    "one changed bit anywhere is forged": "AES-CBC has no integrity; only a change of the padding can be seen",
+    "fresh is new each time, fits its key, and keeps the context": nothingNew,
+  },
+);
 
 const openBody = "plain holds no proof of its bytes";
 const noKey = "plain has no key";

@@ -159,7 +159,6 @@ table("known forms that are not carried", [
   ["V2 content in CTR", "SEAL_UNSUPPORTED", { ...GCM_V2, "x-amz-cek-alg": "AES/CTR/NoPadding" }],
   ["V3 of another suite", "SEAL_UNSUPPORTED", { ...V3, "x-amz-c": "116" }],
   ["another way to bind", "SEAL_UNSUPPORTED", { ...GCM_V2, ...ours("gcp-kms+context", GCP_KEY, "cbor") }],
-  ["Azure and Snowflake", "SEAL_UNSUPPORTED", { Encryptiondata: "{}" }],
   ["Alibaba OSS", "SEAL_UNSUPPORTED", { "client-side-encryption-key": "AAAA" }],
   ["an instruction file", "SEAL_UNSUPPORTED", { "x-amz-crypto-instr-file": "" }],
 ]);

@@ -51,9 +51,7 @@ export async function openBench(
   const libraries = LIBRARIES.filter((one) => one.format === format && missing(one) === undefined);
   const world = await openWorld();
   const clients = new Map<string, OpenClient>();
-  await Promise.all(
-    libraries.map(async ({ id, command }) => clients.set(id, await openClient(command(), world.clouds))),
-  );
+  await Promise.all(libraries.map(async (one) => clients.set(one.id, await openClient(one.command(), world.clouds))));
   const ask: Bench["ask"] = ({ id }, request) => {
     const client = clients.get(id);
     if (client === undefined) throw new Error(`${id} is not open`);

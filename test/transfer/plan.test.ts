@@ -89,7 +89,7 @@ describe("the plan for a sealed object", () => {
     expect(await planOf(harbour, "a", {}, { attributes: { metadata: mixed } })).toMatchObject({
       code: "SEAL_MALFORMED",
     });
-    const foreign = new Map([["encryptiondata", "{}"]]);
+    const foreign = new Map([["client-side-encryption-key", "AAAA"]]);
     const plan = await planOf(harbour, "a", { fallback: "copy" }, { attributes: { metadata: foreign } });
     expect(plan).toMatchObject({ action: "refuse", code: "SEAL_UNSUPPORTED" });
     expect(listed.key).toBe("a");

@@ -1,8 +1,10 @@
 /** `envelope: tink` and back over both clouds' key services: what a copy, a second copy and a comparison make of it. */
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { envelopesWith } from "../../src/compose/envelopes.ts";
 import { crc32c } from "../../src/core/crc32c.ts";
 import { DataKey, type KeyUri, keyUri } from "../../src/core/key.ts";
+import type { ListedObject } from "../../src/core/object.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
 import { s3ecV3 } from "../../src/envelope/s3ec/v3.ts";
@@ -16,6 +18,7 @@ import { copyObject } from "../../src/transfer/copy.ts";
 import { planObject } from "../../src/transfer/plan.ts";
 import type { Rules, Shores } from "../../src/transfer/shores.ts";
 import { verifyObject } from "../../src/transfer/verify.ts";
+import { objectOf, typeOf } from "../envelope/tinksealer.ts";
 import { openTinkEnvelope, wrappedKeyIn } from "../envelope/tinkreader.ts";
 import { bytesOf, errorOf, Harbour, headOf, type KeyRing, makeKeyRing, OTHER, rulesOf } from "./harness.ts";
 import { NEVER } from "./wayward.ts";
@@ -49,6 +52,8 @@ beforeEach(() => {
 });
 
 const plaintext = randomBytes(5000);
+/** How often the key service has handed out a data key. */
+const opened = () => [...awsCloud.counts].reduce((sum, [what, count]) => (/Decrypt/.test(what) ? sum + count : sum), 0);
 const sealedV2 = (key = "a") => harbour.sealed(key, plaintext, s3ecV2, { under: awsKey, kms: aws });
 
 const toTink = (change: Partial<Rules> = {}): { shores: Shores; rules: Rules } => ({
@@ -139,10 +144,10 @@ describe("S3EC V2 becomes Tink", () => {
   it("V3 is refused before a key service is asked, and the plan says why", async () => {
     const { shores, rules } = toTink();
     const listed = await harbour.sealed("a", plaintext, s3ecV3, { under: awsKey, kms: aws });
-    const before = awsCloud.counts.get("TrentService.Decrypt") ?? 0;
+    const before = opened();
     const error = await errorOf(copyObject(listed, shores, rules, VERIFIED));
     expect([error.code, error.object]).toEqual(["SEAL_UNSUPPORTED", "a"]);
-    expect(awsCloud.counts.get("TrentService.Decrypt") ?? 0).toBe(before);
+    expect(opened()).toBe(before);
     const head = await headOf(harbour.source, "a");
     const { plan } = planObject(head as NonNullable<typeof head>, new Uint8Array(), shores, rules);
     expect(plan).toMatchObject({ action: "refuse", code: "SEAL_UNSUPPORTED", envelope: "s3ec-v3" });
@@ -181,5 +186,113 @@ describe("objects without an envelope, sealed as Tink", () => {
     const all = { ...shores, envelopes: [...shores.envelopes, plain] };
     const listed = await harbour.plain("a", plaintext);
     expect((await errorOf(copyObject(listed, all, rules, VERIFIED))).code).toBe("SEAL_UNSUPPORTED");
+  });
+});
+
+describe("Tink ciphertext of other programs", () => {
+  const { message } = typeOf("AES256_CTR_HMAC_SHA256");
+
+  async function foreign(key: KeyUri, kms: Kms, metadata = new Map<string, string>()): Promise<ListedObject> {
+    const dek = new DataKey(message);
+    const { bytes } = await kms.wrap(key, dek, new Map(), NEVER, "none");
+    const object = objectOf("AES256_CTR_HMAC_SHA256", bytes, plaintext, "theirs");
+    return harbour.raw(harbour.source, "a", object, { metadata });
+  }
+  const claiming = (key: KeyUri, change: Partial<Rules> = {}) => {
+    const { shores, rules } = toTink({ envelope: undefined, ...change });
+    return {
+      shores: {
+        ...shores,
+        envelopes: envelopesWith({ tink: { template: "AES256_CTR_HMAC_SHA256", key, prefix: "RAW" } }),
+      },
+      rules,
+    };
+  };
+
+  it("moves to another key service, the key message to the letter, the body untouched", async () => {
+    const listed = await foreign(awsKey, aws);
+    const { shores, rules } = claiming(awsKey);
+    expect(await copyObject(listed, shores, rules, VERIFIED)).toMatchObject({ outcome: "rewrapped", verified: true });
+    const before = await bytesOf(harbour.source, "a");
+    const after = await bytesOf(harbour.destination, "a");
+    const rest = (object: Buffer) => object.subarray(4 + wrappedKeyIn(object).length);
+    expect(rest(after).equals(rest(before))).toBe(true);
+    const wrapped = { scheme: "gcp-kms", uri: gcpKey, bytes: wrappedKeyIn(after) } as const;
+    const unwrapped = await gcp.unwrap(wrapped, new Map(), NEVER, "none");
+    expect(Buffer.from(unwrapped?.dataKey.reveal() ?? []).equals(message)).toBe(true);
+    expect((await headOf(harbour.destination, "a"))?.attributes.metadata.get("sealift-tink")).toBe(
+      "AES256_CTR_HMAC_SHA256/RAW",
+    );
+    expect(await copyObject(listed, shores, rules, VERIFIED)).toMatchObject({ outcome: "already", verified: true });
+    expect(await verifyObject(listed, shores, rules, { full: false, signal: NEVER })).toMatchObject({
+      verdict: "same",
+    });
+    // The writer's associated data is known to its readers alone.
+    expect(await verifyObject(listed, shores, rules, { full: true, signal: NEVER })).toMatchObject({
+      verdict: "unproven",
+      code: "SEAL_FORGED",
+    });
+  });
+
+  it("is rewrapped by ReEncrypt within AWS", async () => {
+    const listed = await foreign(awsKey, aws);
+    const other = keyUri(`aws-kms://${awsCloud.createKey()}`);
+    const { shores, rules } = claiming(awsKey, { wrapWith: other });
+    const within = { ...shores, destinationKms: [aws] };
+    const before = opened();
+    expect(before).toBeGreaterThan(0);
+    const unverified = { verify: false, signal: NEVER };
+    expect(await copyObject(listed, within, rules, unverified)).toMatchObject({ outcome: "rewrapped" });
+    expect(opened()).toBe(before);
+    expect(await copyObject(listed, within, rules, VERIFIED)).toMatchObject({ outcome: "already", verified: true });
+  });
+
+  it("under the job's own key already is carried as it is, without a mark", async () => {
+    const listed = await foreign(gcpKey, gcp);
+    const { shores, rules } = claiming(gcpKey, { allow: [gcpKey] });
+    const own = { ...shores, sourceKms: [gcp] };
+    expect(await copyObject(listed, own, rules, VERIFIED)).toMatchObject({ outcome: "carried" });
+    expect((await bytesOf(harbour.destination, "a")).equals(await bytesOf(harbour.source, "a"))).toBe(true);
+    expect(await copyObject(listed, own, rules, VERIFIED)).toMatchObject({ outcome: "already" });
+  });
+
+  it("that is none after all is refused by the key service, and nothing arrives", async () => {
+    const body = Buffer.concat([Buffer.of(0, 0, 0, 100), randomBytes(500)]);
+    const listed = await harbour.raw(harbour.source, "a", body);
+    const { shores, rules } = claiming(awsKey);
+    expect((await errorOf(copyObject(listed, shores, rules, VERIFIED))).code).toBe("KMS_CANNOT_OPEN");
+    expect(await headOf(harbour.destination, "a")).toBeUndefined();
+  });
+
+  it("does not become S3EC unless it is AES-GCM", async () => {
+    const listed = await foreign(awsKey, aws);
+    const { shores, rules } = claiming(awsKey, { envelope: "s3ec-v2" });
+    expect((await errorOf(copyObject(listed, shores, rules, VERIFIED))).code).toBe("SEAL_UNSUPPORTED");
+  });
+});
+
+describe("an encrypted keyset", () => {
+  const KEYSET = Buffer.concat([Buffer.from("08011220", "hex"), Buffer.alloc(32, 3)]);
+
+  it("moves to another key service, and nothing but its wrapped keyset changes", async () => {
+    const { bytes } = await aws.wrap(awsKey, new DataKey(KEYSET), new Map(), NEVER, "none");
+    const text = (wrapped: Uint8Array) =>
+      `{"keysetInfo":{"primaryKeyId":1,"keyInfo":[]}, "encryptedKeyset":"${Buffer.from(wrapped).toString("base64")}"}`;
+    const listed = await harbour.raw(harbour.source, "keys.json", Buffer.from(text(bytes)));
+    const { shores, rules } = toTink({ envelope: undefined });
+    const all = { ...shores, envelopes: envelopesWith({ tinkKeysets: { format: "JSON", key: awsKey } }) };
+    expect(await copyObject(listed, all, rules, VERIFIED)).toMatchObject({ outcome: "rewrapped", verified: true });
+    const arrived = (await bytesOf(harbour.destination, "keys.json")).toString();
+    const wrapped = Buffer.from(JSON.parse(arrived).encryptedKeyset, "base64");
+    expect(arrived).toBe(text(wrapped));
+    const unwrapped = await gcp.unwrap({ scheme: "gcp-kms", uri: gcpKey, bytes: wrapped }, new Map(), NEVER, "none");
+    expect(Buffer.from(unwrapped?.dataKey.reveal() ?? []).equals(KEYSET)).toBe(true);
+    expect(await copyObject(listed, all, rules, VERIFIED)).toMatchObject({ outcome: "already", verified: true });
+    expect(await verifyObject(listed, all, rules, { full: true, signal: NEVER })).toMatchObject({
+      verdict: "same",
+      verified: true,
+    });
+    const other = { ...all, envelopes: envelopesWith({ tinkKeysets: { format: "JSON", key: gcpKey } }) };
+    expect((await errorOf(copyObject(listed, other, rules, VERIFIED))).code).toBe("CONFLICT");
   });
 });

@@ -12,7 +12,7 @@
  */
 import type { ObjectHead } from "../../core/object.ts";
 import type { Divided } from "../envelope.ts";
-import { foreignSign } from "../foreign.ts";
+import { foreignSign, isAnothers } from "../foreign.ts";
 import { contextText, parseContext } from "./context.ts";
 import {
   fieldsOf,
@@ -93,6 +93,7 @@ function awaits(head: ObjectHead): boolean {
   const { key, attributes } = head;
   const names = [...attributes.metadata].flatMap(([name, value]) => (value === "" ? [] : [name.toLowerCase()]));
   if (names.some((name) => KEYS.includes(name)) || foreignSign(head) !== undefined) return false;
+  if ([...attributes.metadata.keys()].some((name) => isAnothers(name.toLowerCase()))) return false;
   // Markers of folders, which have no body to seal.
   return !key.endsWith("/") || names.some(isKnown);
 }

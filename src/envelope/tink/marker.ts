@@ -1,7 +1,7 @@
 /**
  * Tink ciphertext has no magic number: what sealift writes carries a mark in its metadata, and the mark decides.
  *
- *   metadata  sealift-tink       type of the data key, a slash, type of the prefix: AES_GCM/RAW
+ *   metadata  sealift-tink       type of the data key, a slash, type of the prefix: AES_GCM/RAW; or KEYSET/JSON, KEYSET/BINARY
  *             sealift-tink-key   URI of the key that wraps the data key
  *
  * Tink's readers take no notice of it: they are given the bytes and told the rest.
@@ -22,10 +22,20 @@ export interface Mark {
   readonly key: KeyUri;
 }
 
-export interface FoundMark extends Mark {
+export const KEYSET = "KEYSET";
+export const KEYSET_FORMATS = ["JSON", "BINARY"] as const;
+export type KeysetFormat = (typeof KEYSET_FORMATS)[number];
+
+/** The same of an encrypted keyset. */
+export interface KeysetMark {
+  readonly keyset: KeysetFormat;
+  readonly key: KeyUri;
+}
+
+export type FoundMark = (Mark | KeysetMark) & {
   /** The names as the object spells them. */
   readonly owns: readonly string[];
-}
+};
 
 /** By its lower-case name. */
 export const isMark = (name: string): boolean => NAMES.includes(name);
@@ -37,11 +47,14 @@ export function markIn(metadata: ReadonlyMap<string, string>): FoundMark | undef
   const values = new Map(owns.map((name) => [name.toLowerCase(), metadata.get(name) ?? ""]));
   if (values.size < owns.length) throw malformed("a name of its mark stands twice, in two spellings");
   if (values.size < NAMES.length) throw malformed(`of its mark only ${owns.join()} is there`);
-  const [content = "", prefix = "", ...more] = values.get(TINK_MARK)?.split("/") ?? [];
-  const prefixType = PREFIXES.find((type) => type === prefix);
+  const key = keyIn(values.get(TINK_KEY) ?? "");
+  const [content = "", form = "", ...more] = values.get(TINK_MARK)?.split("/") ?? [];
+  const keyset = KEYSET_FORMATS.find((format) => content === KEYSET && format === form);
+  if (keyset !== undefined && more.length === 0) return { keyset, key, owns };
+  const prefixType = PREFIXES.find((type) => type === form);
   if (prefixType === undefined || more.length > 0) throw malformed(`${TINK_MARK} is not TYPE/PREFIX`);
   if (!DEKS.has(content)) throw unsupported(`Tink data keys of type ${JSON.stringify(content.slice(0, 64))}`);
-  return { content, prefixType, key: keyIn(values.get(TINK_KEY) ?? ""), owns };
+  return { content, prefixType, key, owns };
 }
 
 function keyIn(text: string): KeyUri {
@@ -54,8 +67,8 @@ function keyIn(text: string): KeyUri {
   throw malformed(`${TINK_KEY} is not the URI of a key that wraps`);
 }
 
-export const marked = ({ content, prefixType, key }: Mark): ReadonlyMap<string, string> =>
+export const marked = (mark: Mark | KeysetMark): ReadonlyMap<string, string> =>
   new Map([
-    [TINK_MARK, `${content}/${prefixType}`],
-    [TINK_KEY, key],
+    [TINK_MARK, "keyset" in mark ? `${KEYSET}/${mark.keyset}` : `${mark.content}/${mark.prefixType}`],
+    [TINK_KEY, mark.key],
   ]);

@@ -11,9 +11,9 @@ const VARINT_BYTES_MAX = 5;
 
 /**
  * The fields of one message; the bytes are views. undefined: it is none. A field that stands twice is refused, because parsers differ
- * in which of the two they take.
+ * in which of the two they take; but for those that are lists (`repeated`), of which the last is kept.
  */
-export function fieldsOf(message: Uint8Array): Fields | undefined {
+export function fieldsOf(message: Uint8Array, repeated: readonly number[] = []): Fields | undefined {
   const fields = new Map<number, number | Uint8Array>();
   let at = 0;
   const varint = (): number | undefined => {
@@ -31,7 +31,7 @@ export function fieldsOf(message: Uint8Array): Fields | undefined {
     if (tag === undefined || tag < 8) return undefined;
     const number = Math.floor(tag / 8);
     const value = varint();
-    if (value === undefined || fields.has(number)) return undefined;
+    if (value === undefined || (fields.has(number) && !repeated.includes(number))) return undefined;
     if (tag % 8 === 0) fields.set(number, value);
     else if (tag % 8 !== 2 || value > message.length - at) return undefined;
     else {
@@ -48,6 +48,13 @@ export function bytesAt(fields: Fields | undefined, number: number): Uint8Array 
   return typeof value === "number" ? undefined : value;
 }
 
-/** A message of one field of bytes, no longer than 127: the caller wipes it. */
+/** A message of one field of bytes, of a number below 16. The caller wipes it where it is a key. */
 export const messageOf = (number: number, bytes: Uint8Array): Buffer =>
-  Buffer.concat([Buffer.of(number * 8 + 2, bytes.length), bytes]);
+  Buffer.concat([Buffer.of(number * 8 + 2), varintOf(bytes.length), bytes]);
+
+function varintOf(value: number): Buffer {
+  const bytes: number[] = [];
+  let left = value;
+  for (; left >= 0x80; left = Math.floor(left / 0x80)) bytes.push((left % 0x80) + 0x80);
+  return Buffer.of(...bytes, left);
+}

@@ -43,6 +43,13 @@ export function startWants(bytes: Uint8Array, { prefixType, nonceBytes }: Layout
   return wrappedBytes === undefined ? bytes.length : wrappedAt + wrappedBytes + nonceBytes;
 }
 
+/** True: as far as these bytes tell, it is a start. */
+export function beginsStart(bytes: Uint8Array, prefixType: PrefixType): boolean {
+  const first = FIRST_BYTES[prefixType];
+  const isLong = bytes.length >= prefixBytes(prefixType) + LENGTH_BYTES;
+  return isLong && (first === undefined || bytes[0] === first) && lengthIn(bytes, prefixType) !== undefined;
+}
+
 /** Throws SEAL_MALFORMED where the bytes do not begin so. */
 export function readStart(bytes: Uint8Array, { prefixType, nonceBytes }: Layout): Start {
   const prefix = bytes.subarray(0, prefixBytes(prefixType));

@@ -2,8 +2,8 @@
  * Tink envelope encryption (tink-go, aead/kms_envelope_aead.go; the same in Java and Python): the wrapped key stands before the body.
  *
  *   metadata  sealift-tink, sealift-tink-key           ours alone, marker.ts
- *   object    | prefix | n: u32 | wrapped key: n | nonce: 12 |   start.ts
- *             | ciphertext: m | tag: 16 |                        AES-GCM, additional data: the reader's associated data
+ *   object    | prefix | n: u32 | wrapped key: n | nonce: v |    start.ts
+ *             | ciphertext: m | tag: 16 |                        open.ts; authenticates the reader's associated data too
  *
  * The key service binds nothing to the data key, neither additional data nor an encryption context. Associated data is stored nowhere:
  * it is taken to be empty, and only opening a whole body shows whether it was.
@@ -13,21 +13,27 @@ import { DataKey, type KeyContext, keyScheme, type KeyUri } from "../../core/key
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { Envelope, FreshSeal, Seal, SealBytes } from "../envelope.ts";
+import { headDecides } from "../foreign.ts";
 import { forged } from "../s3ec/forged.ts";
-import { type GcmParameters, openGcm, sealGcm } from "../s3ec/gcm.ts";
+import { sealGcm } from "../s3ec/gcm.ts";
 import { about } from "../s3ec/names.ts";
 import { adoptGcm } from "./adopt.ts";
-import { asAesGcmKey, CONVERTED, type Dek, DEKS } from "./dek.ts";
+import { asAesGcmKey, CONVERTED, type Dek, DEKS, isAesGcm, type Secrets } from "./dek.ts";
 import { malformed, unsupported } from "./fault.ts";
-import { type FoundMark, markIn, marked } from "./marker.ts";
+import { type KeysetMark, type Mark, markIn, marked } from "./marker.ts";
+import { openBody } from "./open.ts";
 import { NONCE, PREFIX, PREFIX_TYPE } from "./seal.ts";
-import { type PrefixType, readStart, type Start, startBytes, startSize, startWants } from "./start.ts";
+import { beginsStart, type PrefixType, readStart, type Start, startBytes, startSize, startWants } from "./start.ts";
 
+const FORMAT = "tink";
 const FRESH_KEY_BYTES = 32;
 const UNCOMMITTED = ["uncommitted"] as const;
 
-function parse(mark: FoundMark, head: ObjectHead, bytes: Uint8Array): Seal {
-  const { content, prefixType, key, owns } = mark;
+/** Of another writer's object, which only the job speaks for. */
+const NOTE_ASSOCIATED = "Tink's associated data is not known: that the body opens is shown by its readers, not here";
+
+function parse(mark: Mark, owns: readonly string[], head: ObjectHead, bytes: Uint8Array): Seal {
+  const { content, prefixType, key } = mark;
   const dek = dekOf(content);
   const { prefix, wrapped, nonce } = readStart(bytes, { prefixType, nonceBytes: dek.nonceBytes });
   const start = bytes.subarray(0, startSize({ prefix, wrapped, nonce }));
@@ -38,7 +44,7 @@ function parse(mark: FoundMark, head: ObjectHead, bytes: Uint8Array): Seal {
     [PREFIX, Buffer.from(prefix).toString("base64")],
   ]);
   return {
-    format: tink.id,
+    format: FORMAT,
     content,
     wrap: keyScheme(key),
     wrapped: { scheme: keyScheme(key), uri: key, bytes: Uint8Array.from(wrapped) },
@@ -48,17 +54,31 @@ function parse(mark: FoundMark, head: ObjectHead, bytes: Uint8Array): Seal {
     owns,
     start: Uint8Array.from(start),
     advisories: UNCOMMITTED,
-    notes: [],
+    notes: owns.length === 0 ? [NOTE_ASSOCIATED] : [],
   };
 }
 
 /** A broken mark asks for nothing: it is `read` that refuses it. */
-function wholeMark({ attributes }: ObjectHead): FoundMark | undefined {
+function wants(head: ObjectHead, start: Uint8Array, claim: Mark | undefined): number {
+  let mark: Mark | KeysetMark | undefined;
   try {
-    return markIn(attributes.metadata);
+    mark = markIn(head.attributes.metadata) ?? (headDecides(head) ? undefined : claim);
   } catch {
-    return undefined;
+    return 0;
   }
+  if (mark === undefined || "keyset" in mark) return 0;
+  return startWants(start, { ...mark, nonceBytes: dekOf(mark.content).nonceBytes });
+}
+
+/**
+ * Without a mark, an object that begins as Tink's do is taken for one where the job says that there are such, whatever else is wrong
+ * with it; one that does not is somebody else's.
+ */
+function read(head: ObjectHead, start: Uint8Array, claim: Mark | undefined): Seal | undefined {
+  const mark = markIn(head.attributes.metadata);
+  if (mark) return "keyset" in mark ? undefined : parse(mark, mark.owns, head, start);
+  if (claim === undefined || headDecides(head) || !beginsStart(start, claim.prefixType)) return undefined;
+  return parse(claim, [], head, start);
 }
 
 function dekOf(content: string): Dek {
@@ -79,15 +99,15 @@ function retarget(seal: Seal, to: KeyUri): Seal {
 }
 
 /** A wrapped seal as it stands. */
-function standing(seal: Seal): { readonly start: Start; readonly mark: FoundMark } {
+function standing(seal: Seal): { readonly start: Start; readonly mark: Mark } {
   const { wrapped, content, fixed } = seal;
-  if (seal.format !== tink.id) throw defect(`a seal of ${seal.format} was given to ${tink.id}`);
+  if (seal.format !== FORMAT) throw defect(`a seal of ${seal.format} was given to ${FORMAT}`);
   if (wrapped?.uri === undefined) throw defect("a seal was written before its key was wrapped by a key with a name");
   const bytesOf = (name: string) => Buffer.from(fixed.get(name) ?? "", "base64");
   const prefixType = fixed.get(PREFIX_TYPE) as PrefixType;
   return {
     start: { prefix: bytesOf(PREFIX), wrapped: wrapped.bytes, nonce: bytesOf(NONCE) },
-    mark: { content, prefixType, key: wrapped.uri, owns: [] },
+    mark: { content, prefixType, key: wrapped.uri },
   };
 }
 
@@ -99,7 +119,7 @@ function write(seal: Seal): SealBytes {
 const defect = (what: string): SealiftError => new SealiftError("INTERNAL", what);
 
 function check({ content }: Seal, key: DataKey): void {
-  if (dekOf(content).keyIn(key.reveal()) === undefined) throw forged();
+  if (dekOf(content).secretsIn(key.reveal()) === undefined) throw forged();
 }
 
 function fresh(context: KeyContext, to: KeyUri): FreshSeal {
@@ -113,7 +133,7 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
     [PREFIX, ""],
   ]);
   const seal: Seal = {
-    format: tink.id,
+    format: FORMAT,
     content: CONVERTED,
     wrap: keyScheme(to),
     context: new Map(),
@@ -131,18 +151,22 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
 }
 
 /** Called inside the generators: everything that goes wrong with a stream comes out of its iteration. */
-function parametersOf({ content, fixed }: Seal, dataKey: DataKey): GcmParameters {
-  const key = dekOf(content).keyIn(dataKey.reveal());
-  if (key === undefined) throw forged();
-  return { key, iv: Buffer.from(fixed.get(NONCE) ?? "", "base64"), aad: new Uint8Array() };
+function secretsOf({ content }: Seal, dataKey: DataKey): Secrets {
+  const secrets = dekOf(content).secretsIn(dataKey.reveal());
+  if (secrets === undefined) throw forged();
+  return secrets;
 }
 
-async function* seal(plaintext: ByteStream, seal: Seal, key: DataKey): ByteStream {
-  yield* sealGcm(plaintext, parametersOf(seal, key));
+const nonceOf = ({ fixed }: Seal): Uint8Array => Buffer.from(fixed.get(NONCE) ?? "", "base64");
+
+async function* seal(plaintext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
+  if (!isAesGcm(seal.content)) throw unsupported("nothing new is sealed for Tink but with AES-GCM");
+  const { key } = secretsOf(seal, dataKey);
+  yield* sealGcm(plaintext, { key, iv: nonceOf(seal), aad: new Uint8Array() });
 }
 
-async function* open(ciphertext: ByteStream, seal: Seal, key: DataKey): ByteStream {
-  yield* openGcm(ciphertext, parametersOf(seal, key));
+async function* open(ciphertext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
+  yield* openBody(ciphertext, dekOf(seal.content), secretsOf(seal, dataKey), nonceOf(seal));
 }
 
 function sealedSize(plainBytes: number, { content }: Seal): number {
@@ -151,18 +175,12 @@ function sealedSize(plainBytes: number, { content }: Seal): number {
   throw new SealiftError("TOO_LARGE", `at most ${plainBytesMax} bytes of plaintext in one Tink ciphertext`);
 }
 
-export const tink: Envelope = {
-  id: "tink",
+/** `claim`: how objects without a mark are sealed, where the job says that there are such. */
+export const tinkWith = (claim: Mark | undefined): Envelope => ({
+  id: FORMAT,
   verifies: "at-end",
-  wants: (head, start) => {
-    const mark = wholeMark(head);
-    return mark ? startWants(start, { ...mark, nonceBytes: dekOf(mark.content).nonceBytes }) : 0;
-  },
-  read: (head, start) =>
-    about(head.key, () => {
-      const mark = markIn(head.attributes.metadata);
-      return mark && parse(mark, head, start);
-    }),
+  wants: (head, start) => wants(head, start, claim),
+  read: (head, start) => about(head.key, () => read(head, start, claim)),
   retarget,
   adopt: adoptGcm,
   adoptKey: (_seal, key) => asAesGcmKey(key),
@@ -176,4 +194,7 @@ export const tink: Envelope = {
   open,
   sealedSize,
   plainSize: (sealedBytes, { content }) => plainSizeOf(sealedBytes, dekOf(content)),
-};
+});
+
+/** Of objects with a mark alone. */
+export const tink: Envelope = tinkWith(undefined);

@@ -1,5 +1,5 @@
 /**
- * Data keys of n bytes under a bare AES key, as the S3 Encryption Client's raw keyrings wrap them:
+ * Data keys of n bytes under a bare AES key, as the S3 Encryption Client's raw keyrings and Azure's clients (`AESWrap`) wrap them:
  *
  *   AES       | n bytes, padded to blocks of 16 (PKCS #7) |      ECB
  *   AESWrap   | n + 8 bytes |                                    RFC 3394 with its default IV
@@ -7,7 +7,7 @@
  */
 import { type CipherGCMTypes, createDecipheriv } from "node:crypto";
 import type { RawWrap } from "../../core/key.ts";
-import { boundBytes, DATA_KEY_SIZES } from "./raw.ts";
+import { AZURE_KEY_SIZES, boundBytes, DATA_KEY_SIZES } from "./raw.ts";
 
 const BLOCK_BYTES = 16;
 const IV_BYTES = 12;
@@ -18,7 +18,8 @@ const WRAP_IV = Buffer.alloc(8, 0xa6);
 /** undefined: it does not open, whatever the reason. The caller wipes what it is given. */
 export function openAesWrap(key: Uint8Array, { algorithm, bound }: RawWrap, bytes: Uint8Array): Buffer | undefined {
   const plain = decrypted(key, algorithm, bound, bytes);
-  if (plain === undefined || DATA_KEY_SIZES.includes(plain.length)) return plain;
+  const sizes = algorithm === "AESWrap" ? [...DATA_KEY_SIZES, ...AZURE_KEY_SIZES] : DATA_KEY_SIZES;
+  if (plain === undefined || sizes.includes(plain.length)) return plain;
   plain.fill(0);
   return undefined;
 }

@@ -8,6 +8,8 @@ export const DATA_KEY_SIZES: readonly number[] = [16, 24, 32];
 
 export const boundBytes = (bound: RawWrap["bound"]): Uint8Array =>
   typeof bound === "string" ? Buffer.from(bound) : bound;
+/** Of what Azure's clients wrap: a key of AES-256, alone or behind eight bytes that name their protocol. */
+export const AZURE_KEY_SIZES: readonly number[] = [32, 40];
 
 /**
  * Every key is tried, and exactly one has to open: PKCS #1 v1.5 takes the block of another key for its own once in some ten

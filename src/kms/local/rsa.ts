@@ -1,11 +1,14 @@
 /**
  * RSA private keys in files: `local-rsa://name` is `<directory>/<name>.pem`, PKCS #8 or PKCS #1, not encrypted, mode 0600. They
- * open what the S3 Encryption Client's RSA keyrings wrapped, and wrap nothing: what is written new is under a KMS or a local key.
+ * open what the S3 Encryption Client's RSA keyrings and Azure's clients wrapped, and wrap nothing: what is written new is under a KMS or
+ * a local key.
  *
  *   RSA               PKCS #1 v1.5 of the data key; or the data key alone, which is what BouncyCastle makes of the same name
  *   RSA-OAEP-SHA256   OAEP of the data key; mask by SHA-1 (SunJCE) or SHA-256 (BouncyCastle)
  *   RSA-unnamed       one of: OAEP of the data key, mask by the same hash (SHA-1, -256, -384, -512); PKCS #1 v1.5 of it
  *   RSA-OAEP-SHA1     OAEP of | n: 1 byte | data key: n | content algorithm |
+ *   RSA1_5            PKCS #1 v1.5 of the data key
+ *   RSA-OAEP, -256    OAEP of the data key; hash and mask by SHA-1, SHA-256
  *
  * The library's copy of a private key cannot be wiped; it lives until the process ends.
  */
@@ -17,7 +20,7 @@ import { nameOf } from "../answer.ts";
 import type { Kms, Unwrapped } from "../kms.ts";
 import { keyFileError, namesIn, readPrivate } from "./keyfile.ts";
 import { fromOaep, fromPkcs1, fromTextbook, type Hash } from "./padding.ts";
-import { boundBytes, DATA_KEY_SIZES, onlyOne } from "./raw.ts";
+import { AZURE_KEY_SIZES, boundBytes, DATA_KEY_SIZES, onlyOne } from "./raw.ts";
 
 export interface RsaKmsOptions {
   readonly directory: string;
@@ -120,6 +123,12 @@ function dataKeyIn(block: Buffer, again: Buffer, { algorithm, bound }: RawWrap):
       return unnamed(block);
     case "RSA-OAEP-SHA1":
       return beforeName(fromOaep(block, "sha1", "sha1"), bound);
+    case "RSA1_5":
+      return fromPkcs1(block, AZURE_KEY_SIZES);
+    case "RSA-OAEP":
+      return ofKeySize(fromOaep(block, "sha1", "sha1"), AZURE_KEY_SIZES);
+    case "RSA-OAEP-256":
+      return ofKeySize(fromOaep(block, "sha256", "sha256"), AZURE_KEY_SIZES);
     default:
       return undefined;
   }
@@ -138,8 +147,8 @@ function unnamed(block: Buffer): Buffer | undefined {
   return found[0];
 }
 
-function ofKeySize(message: Buffer | undefined): Buffer | undefined {
-  if (message === undefined || DATA_KEY_SIZES.includes(message.length)) return message;
+function ofKeySize(message: Buffer | undefined, sizes = DATA_KEY_SIZES): Buffer | undefined {
+  if (message === undefined || sizes.includes(message.length)) return message;
   message.fill(0);
   return undefined;
 }

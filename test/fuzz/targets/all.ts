@@ -1,5 +1,6 @@
 /** Every place that reads bytes from outside. */
 import type { Target } from "../target.ts";
+import { azureTarget, keysetTarget, tinkTarget } from "./clients.ts";
 import { filterTarget, flagsTarget, globTarget, jobTarget, logTarget, urlTarget } from "./config.ts";
 import { awsKmsDriver, gcpKmsDriver, gcsDriver, s3Driver } from "./drivers.ts";
 import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./envelope.ts";
@@ -18,6 +19,9 @@ export const TARGETS: readonly Target[] = [
   contextTarget,
   bodyTarget,
   messageTarget,
+  azureTarget,
+  tinkTarget,
+  keysetTarget,
   xmlTarget,
   endpointTarget,
   listTarget,
