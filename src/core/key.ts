@@ -55,7 +55,10 @@ export interface RawWrap {
     | "RSA1_5"
     | "RSA-OAEP"
     | "RSA-OAEP-256";
-  /** What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key; the others bind nothing, and none binds a context. */
+  /**
+   * What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key; under those of RFC 7518 the text that has to stand before it, in eight
+   * bytes, if any. The others bind nothing, and none binds a context.
+   */
   readonly bound: string;
 }
 
