@@ -57,7 +57,10 @@ export interface RawWrap {
     | "RSA1_5"
     | "RSA-OAEP"
     | "RSA-OAEP-256";
-  /** What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key, text as UTF-8; the others bind nothing. */
+  /**
+   * What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key, text as UTF-8; under those of RFC 7518 the text that has to stand before
+   * it, in eight bytes, if any. The others bind nothing.
+   */
   readonly bound: string | Uint8Array;
 }
 

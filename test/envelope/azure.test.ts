@@ -166,6 +166,13 @@ describe("wraps", () => {
       fake("RSA-OAEP", byRsa(OAEP, "sha256", withProtocol("2.0", KEY))),
       fake("RSA-OAEP-256", byRsa(OAEP, "sha1", withProtocol("2.0", KEY))),
       fake("RSA-OAEP", byRsa(OAEP, "sha1", Buffer.alloc(39, 1))),
+      fake("RSA1_5", byRsa(constants.RSA_PKCS1_PADDING, undefined, KEY)),
+      // A block that passes, around a key of no protocol or another one: told in no other words.
+      fake("RSA1_5", byRsa(constants.RSA_PKCS1_PADDING, undefined, withProtocol("2.1", KEY))),
+      fake("RSA-OAEP-256", byRsa(OAEP, "sha256", withProtocol("", KEY))),
+      object("1.0", "RSA1_5", {
+        encryptedKey: byRsa(constants.RSA_PKCS1_PADDING, undefined, withProtocol("2.0", KEY)),
+      }),
     ]) {
       const error = await opened(text, body).catch((thrown: SealiftError) => thrown);
       answers.add(error instanceof SealiftError ? `${error.code} ${error.message}` : "opened");

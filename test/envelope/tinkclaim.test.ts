@@ -159,6 +159,15 @@ describe("the job's word", () => {
     expect(seal.wrapped?.bytes.length).toBe(encDekLength);
   });
 
+  it("does not take published streams for envelopes: their key is elsewhere", () => {
+    const { aesGcmHkdfStreaming: streams } = JSON.parse(
+      readFileSync(new URL("../vectors/tink/vectors.json", import.meta.url), "utf8"),
+    ) as { aesGcmHkdfStreaming: { ciphertextHex: string }[] };
+    expect(streams.length).toBe(7);
+    for (const { ciphertextHex } of streams)
+      expect(recognised(Buffer.from(ciphertextHex, "hex"), envelopes).envelope.id).toBe("plain");
+  });
+
   it("knows every template that a job can name, and no other", () => {
     const schema = JSON.stringify(jobJsonSchema());
     const named = [...DEKS.keys()].filter((name) => schema.includes(`"${name}"`));

@@ -33,7 +33,7 @@ const noteKeyId = (keyId: string) => `KeyId ${JSON.stringify(keyId.slice(0, 256)
 function parse({ text, owns }: FoundDocument, sizeBytes: number): Seal {
   const { wrapped: stored, rest } = readDocument(text);
   const body = bodyOf(text);
-  const wrapped = readWrapped(stored, body.content);
+  const wrapped = readWrapped(stored, body);
   plainSizeOf(sizeBytes, body);
   // Under a bare key it describes the key to its owner, and is bound to nothing.
   const context: KeyContext = new Map(wrapped.raw ? [[KEY_ID, stored.keyId]] : []);

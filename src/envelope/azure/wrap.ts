@@ -12,7 +12,7 @@
  *   n = 32 (protocol 1.0) or 40: the key behind its protocol, | "2.0" 00 00 00 00 00 | key: 32 |
  */
 import { type KeyScheme, type KeyUri, keyScheme, keyUri, type RawWrap, type WrappedKey } from "../../core/key.ts";
-import { base64, CBC, shown, type WrappedText } from "./document.ts";
+import { base64, type Body, CBC, shown, type WrappedText } from "./document.ts";
 import { malformed, unsupported } from "./names.ts";
 
 type Algorithm = RawWrap["algorithm"];
@@ -35,8 +35,8 @@ const WRAPPED_BYTES_MAX = 6144;
 const RSA_BYTES_MIN = 128;
 const RSA_BYTES_MAX = 1024;
 
-/** `keyBytes`: what is wrapped. Throws SEAL_MALFORMED, or SEAL_UNSUPPORTED for an algorithm that is not carried. */
-export function readWrapped({ keyId, encryptedKey, algorithm }: WrappedText, content: string): WrappedKey {
+/** Throws SEAL_MALFORMED, or SEAL_UNSUPPORTED for an algorithm that is not carried. */
+export function readWrapped({ keyId, encryptedKey, algorithm }: WrappedText, { content, protocol }: Body): WrappedKey {
   const bytes = base64(encryptedKey, "EncryptedKey");
   const scheme = OURS.find((name) => name === algorithm);
   if (scheme !== undefined) return { scheme, uri: ownUri(keyId, scheme), bytes: plausible(bytes) };
@@ -45,7 +45,8 @@ export function readWrapped({ keyId, encryptedKey, algorithm }: WrappedText, con
   if (!makes(raw, bytes.length, content)) {
     throw malformed(`EncryptedKey holds ${bytes.length} bytes, which ${algorithm} does not make`);
   }
-  return { scheme: raw.startsWith("RSA") ? "local-rsa" : "local", raw: { algorithm: raw, bound: "" }, bytes };
+  const bound = content === CBC ? "" : protocol;
+  return { scheme: raw.startsWith("RSA") ? "local-rsa" : "local", raw: { algorithm: raw, bound }, bytes };
 }
 
 function makes(algorithm: Algorithm, sizeBytes: number, content: string): boolean {

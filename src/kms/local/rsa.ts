@@ -7,12 +7,12 @@
  *   RSA-OAEP-SHA256   OAEP of the data key; mask by SHA-1 (SunJCE) or SHA-256 (BouncyCastle)
  *   RSA-unnamed       one of: OAEP of the data key, mask by the same hash (SHA-1, -256, -384, -512); PKCS #1 v1.5 of it
  *   RSA-OAEP-SHA1     OAEP of | n: 1 byte | data key: n | content algorithm |
- *   RSA1_5            PKCS #1 v1.5 of the data key
- *   RSA-OAEP, -256    OAEP of the data key; hash and mask by SHA-1, SHA-256
+ *   RSA1_5            PKCS #1 v1.5 of | name: 0 or 8 bytes | data key: 32 |
+ *   RSA-OAEP, -256    OAEP of the same; hash and mask by SHA-1, SHA-256
  *
  * The library's copy of a private key cannot be wiped; it lives until the process ends.
  */
-import { constants, createPrivateKey, type KeyObject, privateDecrypt } from "node:crypto";
+import { constants, createPrivateKey, type KeyObject, privateDecrypt, timingSafeEqual } from "node:crypto";
 import { join } from "node:path";
 import { SealiftError } from "../../core/error.ts";
 import { type KeyUri, keyUri, type RawWrap, type WrappedKey } from "../../core/key.ts";
@@ -31,6 +31,9 @@ export interface RsaKmsOptions {
 const SUFFIX = ".pem";
 /** A key of 8,192 bits is about 6,400 characters. */
 const FILE_BYTES_MAX = 16 * 1024;
+/** Of what Azure's clients put before a key. */
+const NAME_BYTES = 8;
+const AES_256_BYTES = 32;
 const MODULUS_BITS_MIN = 1024;
 const MODULUS_BITS_MAX = 8192;
 
@@ -124,11 +127,11 @@ function dataKeyIn(block: Buffer, again: Buffer, { algorithm, bound }: RawWrap):
     case "RSA-OAEP-SHA1":
       return beforeName(fromOaep(block, "sha1", "sha1"), bound);
     case "RSA1_5":
-      return fromPkcs1(block, AZURE_KEY_SIZES);
+      return behindName(fromPkcs1(block, AZURE_KEY_SIZES), bound);
     case "RSA-OAEP":
-      return ofKeySize(fromOaep(block, "sha1", "sha1"), AZURE_KEY_SIZES);
+      return behindName(fromOaep(block, "sha1", "sha1"), bound);
     case "RSA-OAEP-256":
-      return ofKeySize(fromOaep(block, "sha256", "sha256"), AZURE_KEY_SIZES);
+      return behindName(fromOaep(block, "sha256", "sha256"), bound);
     default:
       return undefined;
   }
@@ -147,8 +150,23 @@ function unnamed(block: Buffer): Buffer | undefined {
   return found[0];
 }
 
-function ofKeySize(message: Buffer | undefined, sizes = DATA_KEY_SIZES): Buffer | undefined {
-  if (message === undefined || sizes.includes(message.length)) return message;
+function ofKeySize(message: Buffer | undefined): Buffer | undefined {
+  if (message === undefined || DATA_KEY_SIZES.includes(message.length)) return message;
+  message.fill(0);
+  return undefined;
+}
+
+/**
+ * A block of another key that passes for PKCS #1 by chance has no such name before its key: told here, and in the same words, because
+ * whoever was told apart the two could search for blocks that pass (Bleichenbacher 1998).
+ */
+function behindName(message: Buffer | undefined, bound: RawWrap["bound"]): Buffer | undefined {
+  if (message === undefined) return undefined;
+  const name = boundBytes(bound);
+  const prefix = Buffer.alloc(name.length === 0 ? 0 : NAME_BYTES);
+  prefix.set(name.subarray(0, NAME_BYTES));
+  const isWhole = message.length === prefix.length + AES_256_BYTES;
+  if (isWhole && timingSafeEqual(message.subarray(0, prefix.length), prefix)) return message;
   message.fill(0);
   return undefined;
 }
