@@ -12,7 +12,15 @@ export default defineConfig({
     include: suite === undefined ? ["test/**/*.test.ts"] : suite === "slow" ? SLOW : [`test/${suite}/**/*.test.ts`],
     exclude:
       suite === undefined
-        ? ["test/real/**", "test/losses/**", "test/bench/**", "test/chaos/**", "node_modules/**", ...SLOW]
+        ? [
+            "test/real/**",
+            "test/interop/**",
+            "test/losses/**",
+            "test/bench/**",
+            "test/chaos/**",
+            "node_modules/**",
+            ...SLOW,
+          ]
         : [],
     testTimeout: 30_000,
     hookTimeout: 60_000,

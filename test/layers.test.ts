@@ -160,8 +160,8 @@ describe("imports", () => {
     const met = [...new Set(guests.map(({ guest }) => guest))].sort();
     const invited = Object.entries(layers.guests);
     expect(met).toEqual(invited.map(([guest]) => guest).sort());
-    const { dependencies } = readJson("package.json") as { dependencies: Record<string, string> };
-    expect(met).toEqual(Object.keys(dependencies).sort());
+    const { dependencies, peerDependencies } = readJson("package.json") as Record<string, Record<string, string>>;
+    expect(met).toEqual(Object.keys({ ...dependencies, ...peerDependencies }).sort());
     const empty = invited.flatMap(([guest, places]) =>
       places
         .filter((place) => !guests.some((one) => one.guest === guest && lies(one.file.path, place)))

@@ -1,10 +1,9 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
-import { envelopesOf, envelopesWith } from "../compose/envelopes.ts";
 import { parseShore, parseTink } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
-import type { Envelope } from "../envelope/envelope.ts";
+import type { ObjectPlace } from "../reader.ts";
 import type { Invocation, Options } from "./command.ts";
 import { usage } from "./flags.ts";
 import { readJob } from "./jobfile.ts";
@@ -26,7 +25,12 @@ export const ACCESS_OPTIONS: Options = {
   "user-project": text("PROJECT", "project that is billed for requests (GCS)"),
   "customer-key": { ...text("REFERENCE", "SSE-C key to try: env:NAME or file:/path"), multiple: true },
   "allow-insecure-endpoint": yes("allow plain http for the store"),
+  "instruction-suffix": text("SUFFIX", "what S3EC instruction files are called besides .instruction"),
 };
+
+const SUFFIX = "instruction-suffix";
+/** Of those above, what says nothing about a shore. */
+const ELSEWHERE = ["job", "object", SUFFIX];
 
 export const KMS_OPTIONS: Options = {
   "kms-region": text("REGION", "Region of the key"),
@@ -47,16 +51,7 @@ export const FORMAT_OPTIONS: Options = {
   "tink-prefix": text("RAW|TINK|LEGACY", "output prefix of the writer's keyset"),
 };
 
-/** One object, and how to reach it and its key. */
-export interface ObjectAccess {
-  /** The formats that it may be in. */
-  readonly envelopes: readonly Envelope[];
-  readonly shore: Shore;
-  readonly key: string;
-  readonly localDirectory?: string | undefined;
-}
-
-export async function objectAccess(invocation: Invocation): Promise<ObjectAccess> {
+export async function objectAccess(invocation: Invocation): Promise<ObjectPlace> {
   const { flags, positionals } = invocation;
   const [url] = positionals;
   if (url === undefined)
@@ -67,18 +62,20 @@ export async function objectAccess(invocation: Invocation): Promise<ObjectAccess
   return found;
 }
 
-const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => name !== "job" && name !== "object");
+const FLAGS_OF_SHORE = Object.keys(ACCESS_OPTIONS).filter((name) => !ELSEWHERE.includes(name));
 
-function byFlags(url: string, { flags }: Invocation): ObjectAccess {
+function byFlags(url: string, { flags }: Invocation): ObjectPlace {
   const kms = fields(flags, Object.keys(KMS_OPTIONS), "kms-");
   const written = fields(flags, FLAGS_OF_SHORE);
   const bucket = parseStoreUrl(url);
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
+  const instructionSuffix = flags.text(SUFFIX);
+  if (instructionSuffix === "" || instructionSuffix?.includes("/")) throw usage(`--${SUFFIX} is the end of a name`);
   const claim = fields(flags, Object.keys(FORMAT_OPTIONS), "tink-");
-  const envelopes = envelopesWith(Object.keys(claim).length > 0 ? { tink: parseTink(claim, "flags --tink-") } : {});
+  const tink = Object.keys(claim).length > 0 ? parseTink(claim, "flags --tink-") : undefined;
   const key = bucket.prefix + (flags.text("object") ?? "");
-  return { shore, key, envelopes, localDirectory: flags.text("key-directory") };
+  return { shore, key, localDirectory: flags.text("key-directory"), formats: { instructionSuffix, tink } };
 }
 
 /** `--kms-ca-file` as `caFile`: job file and command line speak of the same settings. */
@@ -93,15 +90,15 @@ function fields(flags: Invocation["flags"], names: readonly string[], prefix = "
   return found;
 }
 
-async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectAccess> {
-  const given = [...FLAGS_OF_SHORE, ...Object.keys({ ...KMS_OPTIONS, ...FORMAT_OPTIONS })].find(
+async function byJob(url: string, path: string, { flags }: Invocation): Promise<ObjectPlace> {
+  const given = [...FLAGS_OF_SHORE, SUFFIX, ...Object.keys({ ...KMS_OPTIONS, ...FORMAT_OPTIONS })].find(
     (name) => flags.text(name) !== undefined || flags.is(name) || flags.list(name).length > 0,
   );
   if (given !== undefined) throw usage(`--${given} and --job both say how to reach the object; give one of them`);
   const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
-    if (key !== undefined) return { shore, key, envelopes: envelopesOf(job), localDirectory: job.keys.localDirectory };
+    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory, formats: job.options };
   }
   throw usage(`${url} lies neither in the source nor in the destination of ${path}`);
 }

@@ -1,13 +1,11 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
 import { openStore } from "../compose.ts";
-import { asSealiftError, SealiftError } from "../core/error.ts";
+import { envelopesWith } from "../compose/envelopes.ts";
+import { asSealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
-import type { ObjectHead } from "../core/object.ts";
 import { bodyBytes } from "../envelope/envelope.ts";
-import type { ObjectStore } from "../store/store.ts";
-import { Nearby } from "../transfer/divided.ts";
-import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
-import { ACCESS_OPTIONS, FORMAT_OPTIONS, type ObjectAccess, objectAccess } from "./access.ts";
+import { readSeal, type Sealed } from "../transfer/sealed.ts";
+import { ACCESS_OPTIONS, FORMAT_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
 import { printable } from "./output.ts";
 
@@ -18,11 +16,10 @@ export const inspect: Command = {
   options: { ...ACCESS_OPTIONS, ...FORMAT_OPTIONS },
   positionalsMax: 1,
   run: async (invocation) => {
-    const access = await objectAccess(invocation);
-    const { shore, key } = access;
+    const { shore, key, formats } = await objectAccess(invocation);
     const { store } = await openStore(shore);
     try {
-      const sealed = await readSeal(store, access, invocation.signal);
+      const sealed = await readSeal(store, key, envelopesWith(formats), invocation.signal);
       const report = { store: store.name, ...describe(sealed) };
       if (invocation.json) invocation.output.json(report);
       else for (const line of asLines(report)) invocation.output.line(line);
@@ -34,26 +31,6 @@ export const inspect: Command = {
     }
   },
 };
-
-export interface Sealed extends Recognised {
-  /** With its whole envelope. */
-  readonly head: ObjectHead;
-  /** The object that the envelope, or a part of it, is kept in; absent: its own head holds it. */
-  readonly file?: ObjectHead | undefined;
-}
-
-/** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
-export async function readSeal(
-  store: ObjectStore,
-  { key, envelopes }: Pick<ObjectAccess, "key" | "envelopes">,
-  signal: AbortSignal,
-): Promise<Sealed> {
-  const now = await store.head(key, signal);
-  if (now === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
-  const nearby = new Nearby({ store, prefix: "", envelopes, signal }, undefined);
-  const { head, file } = await nearby.whole(now);
-  return { head, file, ...recognise(head, await startOf(store, head, envelopes, signal), envelopes) };
-}
 
 /** Everything but the wrapped key itself: it is no secret, and still nobody's business in a terminal or a ticket. */
 function describe({ head, file, envelope, seal }: Sealed) {

@@ -1,6 +1,7 @@
 /** `sealift plan`: what a run would do, class by class, without moving or opening anything. */
 import { describeEndpoints, openShores } from "../compose.ts";
 import { rulesOf } from "../compose/work.ts";
+import { ADVISORIES } from "../core/advisory.ts";
 import { asSealiftError, type ExitCode } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { ListedObject } from "../core/object.ts";
@@ -64,7 +65,8 @@ async function planJob(invocation: Invocation, job: Job, shores: Shores): Promis
   )) {
     addTo(classes, object, seen);
     openings.add(seen);
-    for (const note of seen.notes) notes.set(note, (notes.get(note) ?? 0) + 1);
+    for (const note of [...(seen.advisories ?? []).map((one) => ADVISORIES[one]), ...seen.notes])
+      notes.set(note, (notes.get(note) ?? 0) + 1);
     objects++;
   }
   const whole = objects < objectsMax;

@@ -1,4 +1,5 @@
 /** `sealift report`: how a migration ended, and each object that did not arrive. Streamed from the ledger, in bounded memory. */
+import { ADVISORIES, type AdvisoryCounts, ALL_ADVISORIES } from "../core/advisory.ts";
 import { OUTCOMES } from "../core/plan.ts";
 import { checkResult, type Ledger, type PlanRecord, type Problem } from "../ledger/ledger.ts";
 import { migrationStatus, type MigrationStatus } from "../pipeline/status.ts";
@@ -81,7 +82,15 @@ async function summarize(
       `Audited from the ledger at ${result.at}: ${result.pages} pages in ${result.shards} shards, digest ${result.digest}`,
     );
   else output.line("Not audited yet: the numbers are those of the pages done so far.");
+  const weak = adviceLines(totals.advisories);
+  if (weak.length > 0) output.line(`\nTo know of what arrived:\n${weak.join("\n")}`);
   await nameSome(output.line, problems);
+}
+
+function adviceLines(counts: AdvisoryCounts): string[] {
+  return ALL_ADVISORIES.flatMap((one) =>
+    counts[one] === undefined ? [] : [`  ${countText(counts[one])} x ${ADVISORIES[one]}`],
+  );
 }
 
 async function nameSome(line: (text: string) => void, problems: AsyncIterable<Problem>): Promise<void> {

@@ -176,6 +176,13 @@ const options = z.strictObject({
   hugeBytes: size
     .default("512M")
     .describe("Objects of this size and above are copied in parts by several workers, where their bytes do not change"),
+  instructionSuffix: z
+    .string()
+    .min(1)
+    .max(64)
+    .refine((suffix) => !suffix.includes("/"), "is the end of a name, without a slash")
+    .optional()
+    .describe("What S3EC instruction files of the source are called besides .instruction: the body's key and this"),
   shardPrefixes: z
     .array(z.string().max(1024))
     .min(1)

@@ -107,6 +107,8 @@ export interface JobOptions {
   readonly transfers: number;
   /** Objects of this size and above are copied in parts by several workers. Kept as written; core/filter.ts reads sizes. */
   readonly hugeBytes: string | number;
+  /** What S3EC instruction files are called besides `.instruction`: the body's key and this. */
+  readonly instructionSuffix?: string | undefined;
   /** Key prefixes at which the listing is divided. */
   readonly shardPrefixes?: readonly string[] | undefined;
 }

@@ -51,15 +51,17 @@ export interface RawWrap {
     | "RSA"
     | "RSA-OAEP-SHA1"
     | "RSA-OAEP-SHA256"
-    // As RFC 7518 means them: the key alone is encrypted, and the mask is by the same hash.
+    /** The padding is not named: PKCS #1 v1.5, or OAEP with SHA-1, -256, -384 or -512 for label and mask. */
+    | "RSA-unnamed"
+    /** As RFC 7518 means them: the mask is by the same hash. */
     | "RSA1_5"
     | "RSA-OAEP"
     | "RSA-OAEP-256";
   /**
-   * What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key; under those of RFC 7518 the text that has to stand before it, in eight
-   * bytes, if any. The others bind nothing, and none binds a context.
+   * What `AES/GCM` and `RSA-OAEP-SHA1` bind to the data key, text as UTF-8; under those of RFC 7518 the text that has to stand before
+   * it, in eight bytes, if any. The others bind nothing.
    */
-  readonly bound: string;
+  readonly bound: string | Uint8Array;
 }
 
 export interface WrappedKey {
@@ -77,7 +79,9 @@ export type ContextForm =
   /** Canonical JSON; the empty context is `{}`. What is sealed or wrapped anew has this form unless its format has another. */
   | "rfc8785"
   /** No bytes at all; for formats whose contexts are always empty (Tink). */
-  | "none";
+  | "none"
+  /** As AWS Encryption SDK messages have it; the empty context is no bytes. */
+  | "esdk";
 
 /**
  * The context as bytes for KMSs that bind bytes (Google's additionalAuthenticatedData, local AES-GCM): canonical JSON of the
@@ -88,10 +92,30 @@ export function contextBytes(context: KeyContext, form: ContextForm = "rfc8785")
     if (context.size === 0) return new Uint8Array(0);
     throw new SealiftError("INTERNAL", "a key context was to be bound as nothing");
   }
+  if (form === "esdk") return pairBytes([...context].sort(byNameBytes));
   // Default sort compares UTF-16 code units, which is RFC 8785's order.
   const names = [...context.keys()].sort();
   const pairs = names.map((name) => `${JSON.stringify(name)}:${JSON.stringify(context.get(name))}`);
   return new TextEncoder().encode(`{${pairs.join(",")}}`);
+}
+
+const byNameBytes = ([a]: readonly [string, string], [b]: readonly [string, string]): number =>
+  Buffer.compare(Buffer.from(a), Buffer.from(b));
+
+/**
+ * Pairs as AWS Encryption SDK messages hold them, in the order given (AWS Encryption SDK specification, data-format/message-header.md,
+ * AAD): `count: u16`, then of each `length: u16 | name | length: u16 | value`; nothing where there are none. Throws TOO_LARGE.
+ */
+export function pairBytes(pairs: Iterable<readonly [string, string]>): Uint8Array {
+  const parts = [...pairs].map((pair) => pair.flatMap((text) => [u16(Buffer.byteLength(text)), Buffer.from(text)]));
+  return parts.length === 0 ? new Uint8Array(0) : Buffer.concat([u16(parts.length), ...parts.flat()]);
+}
+
+function u16(value: number): Buffer {
+  if (value > 0xffff) throw new SealiftError("TOO_LARGE", `the key context holds ${value} where 65535 are the most`);
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value);
+  return bytes;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** What would be done to one object, and how it ended. */
+import type { Advisory } from "./advisory.ts";
 import type { Code } from "./error.ts";
 import type { KeyContext, KeyScheme, KeyUri } from "./key.ts";
 
@@ -23,7 +24,9 @@ export interface Plan {
   /** Why refused. */
   readonly code?: Code | undefined;
   readonly reason?: string | undefined;
-  /** What the operator should know though the object is moved (dropped fields, weak formats). */
+  /** What is weak about the object as it will stand. */
+  readonly advisories?: readonly Advisory[] | undefined;
+  /** What the operator should know though the object is moved (dropped fields, other formats). */
   readonly notes: readonly string[];
 }
 

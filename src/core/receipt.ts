@@ -1,4 +1,5 @@
 /** What is known about one object after it was handled. */
+import type { Advisory } from "./advisory.ts";
 import type { Code } from "./error.ts";
 import type { Outcome } from "./plan.ts";
 
@@ -15,5 +16,7 @@ export interface Receipt {
   readonly code?: Code | undefined;
   readonly message?: string | undefined;
   readonly attempts: number;
+  /** Of an object that stands at the destination. */
+  readonly advisories?: readonly Advisory[] | undefined;
   readonly notes: readonly string[];
 }

@@ -1,4 +1,5 @@
 /** The contract of client-side encryption formats. Pure: bytes and keys in, bytes and keys out, no network, no clock. */
+import type { Advisory } from "../core/advisory.ts";
 import type { ContextForm, DataKey, KeyContext, KeyUri, WrappedKey } from "../core/key.ts";
 import type { ByteStream, ObjectHead } from "../core/object.ts";
 
@@ -27,7 +28,9 @@ export interface Seal {
    * is gone and nothing is put in its place, the body arrives alone.
    */
   readonly start?: Uint8Array | undefined;
-  /** Weaknesses and dropped fields the operator should know of. */
+  /** Weaknesses that a rewrap takes along. */
+  readonly advisories?: readonly Advisory[] | undefined;
+  /** Dropped fields and the like, which the operator should know of. */
   readonly notes: readonly string[];
 }
 
@@ -70,8 +73,8 @@ export interface Envelope {
    * at the most). 0 where the head decides, so that an object which its metadata explains costs no second request.
    */
   wants(head: ObjectHead, start: Uint8Array): number;
-  /** Absent where the format has no such files. */
-  readonly divided?: Divided;
+  /** Absent where the format has no such files. Under several names: the first that is there is read. */
+  readonly divided?: readonly Divided[];
   /** undefined: not this format. Throws SEAL_MALFORMED: this format, but broken; SEAL_UNSUPPORTED: whole, but not carried. Never guesses. */
   read(head: ObjectHead, start: Uint8Array): Seal | undefined;
   /**
@@ -96,6 +99,8 @@ export interface Envelope {
   start?(seal: Seal, key?: DataKey): Uint8Array;
   /** Present: the data key itself signs what stands before the body. */
   readonly startsWithKey?: true;
+  /** Weaknesses of what this format seals anew; absent: none. */
+  readonly advisories?: readonly Advisory[];
   /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */
   fresh(context: KeyContext, to: KeyUri): FreshSeal;
   /** The body alone, without what stands before it. */

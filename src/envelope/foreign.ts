@@ -2,6 +2,7 @@
 import { SealiftError } from "../core/error.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { isAzureName } from "./azure/names.ts";
+import { isBeside } from "./esdk/names.ts";
 import { INSTRUCTION_SUFFIX, isKnown } from "./s3ec/names.ts";
 import { isMark } from "./tink/marker.ts";
 
@@ -11,7 +12,7 @@ const SIGNS: readonly { readonly name: RegExp; readonly means: string }[] = [
 ];
 
 /** By its lower-case name: true for those of a carried format that is not S3EC's. */
-export const isAnothers = (name: string): boolean => isMark(name) || isAzureName(name);
+export const isAnothers = (name: string): boolean => isBeside(name) || isMark(name) || isAzureName(name);
 
 /**
  * True: the metadata speaks for a format, known or carried, so that the body is not asked. Ciphertext is random bytes: one in some

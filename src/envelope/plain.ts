@@ -3,13 +3,12 @@
  *
  *   body      | as it is |
  *
- * An object is plain only where nothing in its head speaks for an envelope. Formats that live inside the body without any
- * metadata (AWS Encryption SDK messages, Tink) are not looked for.
+ * An object is plain only where nothing in its head speaks for an envelope, nor in its first bytes (AWS Encryption SDK messages).
  */
 import { SealiftError } from "../core/error.ts";
-import { documentIn } from "./azure/names.ts";
 import type { Envelope } from "./envelope.ts";
-import { refuseForeign } from "./foreign.ts";
+import { isMessage } from "./esdk/magic.ts";
+import { headDecides, refuseForeign } from "./foreign.ts";
 import { about, fieldsOf, generationOf } from "./s3ec/names.ts";
 import { markIn } from "./tink/marker.ts";
 
@@ -20,14 +19,11 @@ export const plain: Envelope = {
   id: "plain",
   verifies: "never",
   wants: () => 0,
-  read: (head) => {
-    const { metadata } = head.attributes;
-    const isSealed = about(
-      head.key,
-      () => generationOf(fieldsOf(metadata)) ?? markIn(metadata) ?? documentIn(metadata),
-    );
-    if (isSealed !== undefined) return undefined;
+  read: (head, start) => {
+    const generation = about(head.key, () => generationOf(fieldsOf(head.attributes.metadata)));
+    if (generation !== undefined || about(head.key, () => markIn(head.attributes.metadata))) return undefined;
     refuseForeign(head);
+    if (headDecides(head) || isMessage(start)) return undefined;
     return {
       format: plain.id,
       content: "none",

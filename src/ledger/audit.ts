@@ -46,6 +46,7 @@ export async function audit(ledger: LedgerReader, mid: string, at: string, signa
     bytes: totals.bytes,
     verified: totals.verified,
     codes: totals.codes,
+    advisories: totals.advisories,
     pages,
     shards,
     digest: digest.digest("hex"),

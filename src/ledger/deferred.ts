@@ -1,4 +1,5 @@
 /** The outcome of a page together with those of its huge objects, which are in records of their own. */
+import { addAdvisories, countOnce } from "../core/advisory.ts";
 import { compareKeys } from "../core/object.ts";
 import { DEFERRED_LETTER, OUTCOME_LETTER } from "../core/plan.ts";
 import { broken } from "./codec.ts";
@@ -22,6 +23,7 @@ export async function withDeferred(big: BigReader, done: DoneRecord, signal: Abo
   const letters = done.outcomes.split("");
   const counts = { ...done.counts };
   const problems = [...done.problems];
+  const advisories = { ...done.advisories };
   const open = new Map<number, string>();
   let { bytes, verified } = done;
   for (const index of done.deferred) {
@@ -40,8 +42,9 @@ export async function withDeferred(big: BigReader, done: DoneRecord, signal: Abo
     bytes += ended.bytes;
     verified += ended.verified ? 1 : 0;
     if (ended.problem) problems.push(ended.problem);
+    addAdvisories(advisories, countOnce(ended.advisories));
   }
   problems.sort((a, b) => compareKeys(a.key, b.key));
-  const whole = { ...done, outcomes: letters.join(""), counts, bytes, verified, problems };
+  const whole = { ...done, outcomes: letters.join(""), counts, bytes, verified, problems, advisories };
   return { done: { ...whole, deferred: [...open.keys()] }, open: [...open.values()] };
 }

@@ -2,6 +2,7 @@
  * What Redis must know about a shard, recomputed from the records: the answer to a lost or emptied Redis.
  * Reads every name of the shard, and the outcomes behind the last checkpoint; memory is O(pages out of order).
  */
+import { addAdvisories, type AdvisoryCounts } from "../core/advisory.ts";
 import { type Code, CODES } from "../core/error.ts";
 import { noCounts, OUTCOMES, type Outcome } from "../core/plan.ts";
 import { eachPage, inOrder } from "./ahead.ts";
@@ -20,6 +21,7 @@ export interface Totals {
   bytes: number;
   verified: number;
   readonly codes: CodeCounts;
+  readonly advisories: AdvisoryCounts;
 }
 
 export interface ShardSummary {
@@ -49,6 +51,7 @@ export const noTotals = (): Totals => ({
   bytes: 0,
   verified: 0,
   codes: {},
+  advisories: {},
 });
 
 /** Adds `sign` times an outcome's figures. */
@@ -59,6 +62,7 @@ export function addDone(totals: Totals, done: DoneRecord, sign: 1 | -1 = 1): voi
   totals.bytes += sign * done.bytes;
   totals.verified += sign * done.verified;
   addCodes(totals.codes, codesOf(done), sign);
+  addAdvisories(totals.advisories, done.advisories, sign);
 }
 
 export function codesOf(done: DoneRecord): CodeCounts {
@@ -198,6 +202,7 @@ function addCheckpoint(totals: Totals, ckpt: CkptRecord | undefined): number {
   totals.bytes += ckpt.bytes;
   totals.verified += ckpt.verified;
   addCodes(totals.codes, ckpt.codes);
+  addAdvisories(totals.advisories, ckpt.advisories);
   return ckpt.seq;
 }
 
@@ -216,8 +221,8 @@ export async function sumPages(
   for await (const outcome of inOrder(eachPage(settled + 1, seq, read))) {
     if (addOutcome(totals, outcome).length > 0) return undefined;
   }
-  const { counts, listedBytes, bytes, verified, codes } = totals;
-  return { v: 1, seq, counts, listedBytes, bytes, verified, codes };
+  const { counts, listedBytes, bytes, verified, codes, advisories } = totals;
+  return { v: 1, seq, counts, listedBytes, bytes, verified, codes, advisories };
 }
 
 async function openPage(

@@ -1,5 +1,6 @@
 /** Shapes of the ledger's records. Everything read back is checked: whoever reaches the ledger could have edited it. */
 import { z } from "zod";
+import { type Advisory, ALL_ADVISORIES } from "../core/advisory.ts";
 import { CODES, type Code } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
 import { BID, MID, SID } from "./layout.ts";
@@ -8,6 +9,9 @@ const count = z.number().int().nonnegative();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const key = z.string().min(1).max(1024);
 const code = z.enum(Object.keys(CODES) as [Code, ...Code[]]);
+
+const advisory = z.enum(ALL_ADVISORIES as [Advisory, ...Advisory[]]);
+const advisories = z.partialRecord(advisory, count);
 
 export const counts = z.strictObject(
   Object.fromEntries(OUTCOMES.map((outcome) => [outcome, count])) as Record<(typeof OUTCOMES)[number], typeof count>,
@@ -91,6 +95,8 @@ export const done = z.strictObject({
   verified: count,
   /** Of conflict, refused and failed objects, complete. */
   problems: z.array(problem).max(1000),
+  /** How many of those that stand at the destination have which weakness. */
+  advisories: advisories.optional(),
   /** Places on the page of huge objects, each with an outcome of its own: with these the counts sum to `count`. */
   deferred: z.array(count.max(999)).max(1000).optional(),
   /** SHA-256 of the stored bytes of the page this answers. */
@@ -147,6 +153,7 @@ export const bigDone = z.strictObject({
   crc32c: count.max(0xffffffff).optional(),
   /** Of conflict, refused and failed. */
   problem: problem.optional(),
+  advisories: z.array(advisory).max(ALL_ADVISORIES.length).optional(),
   pageSha256: sha256,
   worker: z.string().max(200),
   startedAt: z.string().max(40),
@@ -162,6 +169,7 @@ export const ckpt = z.strictObject({
   bytes: count,
   verified: count,
   codes: z.partialRecord(code, count),
+  advisories,
 });
 
 export const retry = z.strictObject({
@@ -207,6 +215,7 @@ export const result = z.strictObject({
   bytes: count,
   verified: count,
   codes: z.partialRecord(code, count),
+  advisories,
   pages: count,
   shards: count,
   /** SHA-256 over every shard's last page hash and every outcome string: two audits of one ledger agree on it. */

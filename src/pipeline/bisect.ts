@@ -56,7 +56,8 @@ async function branchOf(points: readonly number[], range: KeyRange, first: First
   /** Growing `place` only lowers the key that is asked about: once there is a key behind it, there is one for every later place. */
   async function branchesBy(place: number): Promise<boolean> {
     const next = following(points[place] ?? 0);
-    if (next === undefined) return false;
+    // No character is later than the last: whatever branches here or before does so before.
+    if (next === undefined) return place > 0 && branchesBy(place - 1);
     const at = String.fromCodePoint(...points.slice(0, place), next);
     return (await beyond(at, range, first)) !== undefined;
   }

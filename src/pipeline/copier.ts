@@ -3,13 +3,14 @@
  * and only then one count in Redis. Errors of objects are outcomes; errors of the page are retried by BullMQ and the sweeper.
  */
 import { DelayedError, type Job, UnrecoverableError, WaitingError } from "bullmq";
+import { addAdvisories, type AdvisoryCounts, countOnce } from "../core/advisory.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import { DEFERRED_LETTER, noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
 import { bidOf, checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
-import { neighboursIn } from "../transfer/divided.ts";
+import { type Neighbours, neighboursIn } from "../transfer/divided.ts";
 import { hugeAmong } from "../transfer/huge.ts";
 import { abortLeftovers } from "../transfer/leftovers.ts";
 import { copyPage } from "../transfer/page.ts";
@@ -101,11 +102,12 @@ async function workPage(
   checkBond(work.plan, page);
   const chosen = await chooseObjects(context, id, page, before);
   const crossing = { shores: work.shores, rules: work.rules, signal: context.signal };
-  const huge = await hugeAmong(chosen, crossing, neighboursIn(page.objects));
+  const neighbours = neighboursIn(page.objects);
+  const huge = await hugeAmong(chosen, crossing, neighbours);
   const small = chosen.filter(({ key }) => !huge.has(key));
   // A worker that was killed in the middle of this page may have left uploads that nobody will complete.
   if (care.afterDeath) await abortLeftovers(small, Date.parse(work.plan.createdAt), crossing);
-  const receipts = await copyCarefully(context, work, page, small, care);
+  const receipts = await copyCarefully(context, work, page, { objects: small, neighbours }, care);
   refuseExpired(receipts);
   const done = outcomeOf(id, page, before, receipts, huge, {
     worker: context.name,
@@ -150,7 +152,7 @@ async function copyCarefully(
   context: PipelineContext,
   work: Work,
   page: Page,
-  objects: readonly ListedObject[],
+  { objects, neighbours }: { readonly objects: readonly ListedObject[]; readonly neighbours: Neighbours },
   { alone, dead, name }: Care,
 ): Promise<Receipt[]> {
   const alive = objects.filter(({ key }) => !dead.includes(key));
@@ -160,7 +162,6 @@ async function copyCarefully(
     failpoint("object.taken", key);
   };
   const range = { after: page.header.after, until: page.objects.at(-1)?.key };
-  const neighbours = neighboursIn(page.objects);
   const limits = { objects: context.objects, signal: context.signal, onObject, serial: alone, neighbours };
   const receipts = await copyPage(alive, range, work.shores, work.rules, limits);
   const given = objects.filter(({ key }) => dead.includes(key));
@@ -216,11 +217,19 @@ export function outcomeOf(
     listedBytes: page.header.bytes,
     bytes: receipts.reduce((sum, { bytes }) => sum + bytes, before?.bytes ?? 0),
     verified: receipts.filter(({ verified }) => verified).length + (before?.verified ?? 0),
+    advisories: advisoriesOf(receipts, before),
     problems: [...kept, ...receipts.filter(isProblem).map((receipt) => problemOf(receipt, versions.get(receipt.key)))],
     ...(deferred.length === 0 ? {} : { deferred }),
     pageSha256: page.sha256,
     ...who,
   };
+}
+
+/** Of what stands now: what was tried again had not arrived before, and was not counted. */
+function advisoriesOf(receipts: readonly Receipt[], before: DoneRecord | undefined): AdvisoryCounts {
+  const counts = { ...before?.advisories };
+  for (const receipt of receipts) if (!isProblem(receipt)) addAdvisories(counts, countOnce(receipt.advisories));
+  return counts;
 }
 
 const LETTERS: ReadonlyMap<string, Outcome> = new Map(OUTCOMES.map((outcome) => [OUTCOME_LETTER[outcome], outcome]));

@@ -1,4 +1,5 @@
 /** The end of an epoch: the ledger's own audit decides, the queue is never asked. */
+import { ALL_ADVISORIES } from "../core/advisory.ts";
 import { asSealiftError, type Code, CODES, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import { OUTCOMES } from "../core/plan.ts";
@@ -44,7 +45,10 @@ async function closeEpoch(context: PipelineContext, mid: string, epoch: number):
 }
 
 /** Sums in Redis can be wrong where its keys were edited; the next reader shall not have to know. */
-const sameSums = (window: WindowTotals, { pages, listed, listedBytes, bytes, verified, counts, codes }: ResultRecord) =>
+const sameSums = (
+  window: WindowTotals,
+  { pages, listed, listedBytes, bytes, verified, counts, codes, advisories }: ResultRecord,
+) =>
   window.pages === pages &&
   window.committed === pages &&
   window.listed === listed &&
@@ -52,6 +56,7 @@ const sameSums = (window: WindowTotals, { pages, listed, listedBytes, bytes, ver
   window.bytes === bytes &&
   window.verified === verified &&
   OUTCOMES.every((outcome) => window.counts[outcome] === counts[outcome]) &&
+  ALL_ADVISORIES.every((advisory) => (window.advisories[advisory] ?? 0) === (advisories[advisory] ?? 0)) &&
   (Object.keys(CODES) as Code[]).every((code) => (window.codes[code] ?? 0) === (codes[code] ?? 0));
 
 /** Redis ahead of its ledger is rebuilt; a ledger that contradicts itself stops the migration for a person to look. */

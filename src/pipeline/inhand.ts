@@ -156,6 +156,7 @@ export async function conclude(big: Big, receipt: Receipt): Promise<BigDoneRecor
     verified: receipt.verified,
     ...(receipt.crc32c === undefined ? {} : { crc32c: receipt.crc32c }),
     ...(isProblem(receipt) ? { problem: problemOf(receipt, object.version) } : {}),
+    ...(isProblem(receipt) || !receipt.advisories ? {} : { advisories: [...receipt.advisories] }),
     pageSha256: page.sha256,
     worker: context.name,
     startedAt,

@@ -1,5 +1,6 @@
 /** Where a migration stands: from Redis while it runs, from the ledger where Redis is gone or the end was audited. */
 import type { Redis } from "ioredis";
+import { addAdvisories, type AdvisoryCounts } from "../core/advisory.ts";
 import { noCounts, OUTCOMES, sumCounts } from "../core/plan.ts";
 import type { CodeCounts, Ledger, MigrationState, PlanRecord, ResultRecord } from "../ledger/ledger.ts";
 import { PREFIX } from "./keys.ts";
@@ -69,12 +70,12 @@ function common(plan: PlanRecord) {
 }
 
 function fromResult(plan: PlanRecord, result: ResultRecord): MigrationStatus {
-  const { counts, listed, listedBytes, bytes, verified, codes, pages, shards } = result;
+  const { counts, listed, listedBytes, bytes, verified, codes, advisories, pages, shards } = result;
   return {
     ...common(plan),
     state: result.state,
     epoch: result.epoch,
-    totals: { counts, listed, listedBytes, bytes, verified, codes, pages, committed: pages, shards },
+    totals: { counts, listed, listedBytes, bytes, verified, codes, advisories, pages, committed: pages, shards },
     shards,
     handled: listed,
     listingDone: true,
@@ -132,6 +133,7 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
     shards: 0,
   };
   const codes: Record<string, number> = {};
+  const advisories: AdvisoryCounts = {};
   let shardsOpen = 0;
   let bigLeft = 0;
   let listingDone = true;
@@ -141,12 +143,13 @@ async function fromLedger({ ledger, signal }: Sources, plan: PlanRecord, epoch: 
     for (const outcome of OUTCOMES) totals.counts[outcome] += summary.totals.counts[outcome];
     for (const field of ["listed", "listedBytes", "bytes", "verified"] as const) totals[field] += summary.totals[field];
     for (const [code, count] of Object.entries(summary.totals.codes)) codes[code] = (codes[code] ?? 0) + count;
+    addAdvisories(advisories, summary.totals.advisories);
     totals.pages += summary.next - 1;
     totals.committed += summary.watermark + summary.outOfOrder.length;
     if (summary.last === undefined) listingDone = false;
     if (summary.last === undefined || summary.watermark < summary.last) shardsOpen++;
   }
-  const all = { ...totals, codes: codes as CodeCounts };
+  const all = { ...totals, codes: codes as CodeCounts, advisories };
   return {
     ...common(plan),
     state: stateName(await stateOf(ledger, plan, epoch, signal), all, 0),

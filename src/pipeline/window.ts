@@ -1,6 +1,7 @@
 /** One migration's window in Redis: read, advanced and replaced here and nowhere else. */
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import { addAdvisories, type AdvisoryCounts, ALL_ADVISORIES } from "../core/advisory.ts";
 import { type Code, CODES, SealiftError } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
 import {
@@ -38,6 +39,7 @@ export interface WindowTotals {
   readonly committed: number;
   readonly shards: number;
   readonly codes: CodeCounts;
+  readonly advisories: AdvisoryCounts;
 }
 
 export interface RebuildLock {
@@ -191,6 +193,8 @@ export class Window {
     const found = await this.#read(this.#redis.hgetall(this.#keys.totals));
     if (Object.values(found).some((value) => sumOf(value) === undefined)) await this.#edited("a sum");
     const number = (field: string) => sumOf(found[field]) ?? 0;
+    const advisories: AdvisoryCounts = {};
+    for (const advisory of ALL_ADVISORIES) addAdvisories(advisories, { [advisory]: number(`advisory:${advisory}`) });
     const codes: CodeCounts = {};
     for (const code of Object.keys(CODES) as Code[]) {
       const count = number(`code:${code}`);
@@ -207,6 +211,7 @@ export class Window {
       committed: number("committed"),
       shards: number("shards"),
       codes,
+      advisories,
     };
   }
 

@@ -91,7 +91,8 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
   const same = await compareStanding({ source, move, standing }, task, task.verify, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
-    return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, notes };
+    const { advisories } = plan;
+    return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, advisories, notes };
   }
   if (rules.overwrite) return undefined;
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
@@ -128,7 +129,8 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
       const source = new Passage(body, opened.head);
       const receipt = await send(task, condition, cargo, source);
       done = source.whole;
-      return receipt.outcome === "already" ? receipt : { ...receipt, notes: [...plan.notes, ...cargo.notes] };
+      if (receipt.outcome === "already") return receipt;
+      return { ...receipt, advisories: plan.advisories, notes: [...plan.notes, ...cargo.notes] };
     } finally {
       cargo.dataKey?.wipe();
     }

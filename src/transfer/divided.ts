@@ -58,7 +58,12 @@ export class Nearby {
   constructor(place: Place, neighbours: Neighbours | undefined) {
     this.#place = place;
     this.#neighbours = neighbours;
-    this.#formats = [...new Set(place.envelopes.flatMap(({ divided }) => divided ?? []))];
+    this.#formats = [...new Set(place.envelopes.flatMap(({ divided = [] }) => divided))];
+  }
+
+  /** By its name it is a file; what to think of it where no body waits for it, its reader says. */
+  isNamedAsFile(key: string): boolean {
+    return this.#formats.some((format) => format.bodyOf(key) !== undefined);
   }
 
   /** Throws SEAL_MALFORMED or SEAL_UNSUPPORTED where the file beside it is not this body's envelope, in whole or in part. */

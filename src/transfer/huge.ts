@@ -3,6 +3,7 @@
  * finished. What is done is what the destination holds (holding.ts); what was begun is a record that fits a ledger (HugeUpload).
  * Only objects whose bytes do not change are divided: a body that is sealed afresh is one GCM stream and stays with one worker.
  */
+import type { Advisory } from "../core/advisory.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject, ObjectHead, VersionPin } from "../core/object.ts";
@@ -199,21 +200,28 @@ async function arrived(task: Task, upload: HugeUpload, crc32c: number | undefine
         ? "its CRC32C differs"
         : undefined;
   if (!standing || why !== undefined) throw new SealiftError("VERIFY_MISMATCH", `read back, ${why}`);
-  const verified = await proven(task, standing);
+  const proof = await proven(task, standing);
   const { outcome, sizeBytes } = upload;
   return {
     key: listed.key,
     outcome,
     bytes: sizeBytes,
     crc32c: crc32c ?? standing.crc32c,
-    verified,
+    verified: proof.verified,
     attempts: 1,
+    advisories: proof.advisories,
     notes: [],
   };
 }
 
-/** Against the source itself, its data key too, as long as the source is what was listed. True: the keys were compared. */
-async function proven(task: Task, standing: ObjectHead): Promise<boolean> {
+interface Proof {
+  /** The data keys were compared. */
+  readonly verified: boolean;
+  readonly advisories?: readonly Advisory[] | undefined;
+}
+
+/** Against the source itself, its data key too, as long as the source is what was listed. */
+async function proven(task: Task, standing: ObjectHead): Promise<Proof> {
   const { listed, shores, signal } = task;
   let look: Awaited<ReturnType<typeof decide>>;
   try {
@@ -222,11 +230,11 @@ async function proven(task: Task, standing: ObjectHead): Promise<boolean> {
   } catch (error) {
     // It went after the last of it was copied: what arrived is still whole, and known by its attributes and checksum.
     const { code } = asSealiftError(error);
-    if (code === "STORE_CHANGED" || code === "STORE_NOT_FOUND") return false;
+    if (code === "STORE_CHANGED" || code === "STORE_NOT_FOUND") return { verified: false };
     throw error;
   }
   const { head: source, move } = look;
   const same = await compareStanding({ source, move, standing }, task, task.verify, false);
   if (same.why !== undefined) throw new SealiftError("VERIFY_MISMATCH", `read back, ${same.why}`);
-  return same.verified;
+  return { verified: same.verified, advisories: look.plan.advisories };
 }

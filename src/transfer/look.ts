@@ -5,7 +5,7 @@ import type { Action, Plan } from "../core/plan.ts";
 import { Nearby, type Neighbours, NOTE_FILE } from "./divided.ts";
 import { sourceAsListed } from "./pinned.ts";
 import { type Decision, planObject, refusal } from "./plan.ts";
-import { startOf } from "./recognise.ts";
+import { isSealed, startOf } from "./recognise.ts";
 import type { Crossing, Rules, Shores } from "./shores.ts";
 
 export interface Look extends Decision {
@@ -14,6 +14,8 @@ export interface Look extends Decision {
   /** Of the file that it came from. */
   readonly file?: ObjectHead | undefined;
 }
+
+const STRAY = "by its name an S3EC instruction file, but no object beside it waits for one";
 
 /** The one way from a head at the source to a plan. */
 export async function lookAt(
@@ -25,6 +27,8 @@ export async function lookAt(
   try {
     const { head: whole, file } = await nearby.whole(head);
     const { plan, move } = planObject(whole, start, shores, rules);
+    if (move && !isSealed(move.seal) && nearby.isNamedAsFile(head.key))
+      throw new SealiftError("SEAL_UNSUPPORTED", STRAY);
     if (file === undefined || !move) return { head: whole, plan, move };
     const note = "its envelope was in an instruction file: written into its metadata";
     return { head: whole, file, plan: { ...plan, notes: [...plan.notes, note] }, move };

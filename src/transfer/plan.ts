@@ -1,5 +1,6 @@
 /** What is to be done with one object. Decides from its head (and, for some formats, its first bytes); asks nobody. */
 import { SealiftError } from "../core/error.ts";
+import type { Advisory } from "../core/advisory.ts";
 import type { DataKey, WrappedKey } from "../core/key.ts";
 import { keyScheme } from "../core/key.ts";
 import type { Attributes, ObjectHead } from "../core/object.ts";
@@ -164,8 +165,15 @@ function describe(move: Move, head: ObjectHead, rules: Rules): Plan {
     scheme: seal.wrapped?.scheme,
     context: sealed ? seal.context : undefined,
     wrapWith: sealed || move.action === "reseal" ? rules.wrapWith : undefined,
+    advisories: advisoriesOf(move),
     notes: [...(move.action === "rewrap" ? move.retargeted : seal).notes, ...notesOf(move, head, rules)],
   };
+}
+
+/** What is sealed afresh is judged by the format it is sealed in. */
+function advisoriesOf(move: Move): readonly Advisory[] | undefined {
+  if (move.action === "reseal") return move.sealWith.advisories;
+  return (move.action === "rewrap" ? move.retargeted : move.seal).advisories;
 }
 
 function notesOf(move: Move, head: ObjectHead, rules: Rules): string[] {

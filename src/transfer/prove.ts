@@ -127,9 +127,9 @@ async function proveObject(
   }
   if (tried.value === "left out") return { ...emptyReceipt(key, "filtered"), notes: [NOTE_FILE] };
   if (tried.value === "missing") return { key, why: "missing", message: "nothing stands at the destination" };
-  const { why, verified, notes } = tried.value;
+  const { why, verified, advisories, notes } = tried.value;
   if (why !== undefined) return { key, why: "different", message: why };
-  return { ...emptyReceipt(key, "already"), verified, attempts: tried.attempts, notes };
+  return { ...emptyReceipt(key, "already"), verified, attempts: tried.attempts, advisories, notes };
 }
 
 async function compare(
@@ -139,7 +139,7 @@ async function compare(
   { verify, nearby }: { readonly verify: boolean; readonly nearby: Nearby },
 ) {
   const { shores, rules, signal } = crossing;
-  const differs = (why: string) => ({ why, verified: false, notes: [] });
+  const differs = (why: string) => ({ why, verified: false, advisories: undefined, notes: [] });
   const standing = await standingAsListed(row, crossing);
   if (!standing) return differs("it is gone from the destination");
   if (!isStampOf(standing.attributes.metadata, rules.migration)) return differs("its stamp is not this migration's");
@@ -147,7 +147,8 @@ async function compare(
   const start = await startOf(shores.source, now, shores.envelopes, signal);
   const { head: source, plan, move } = await lookAt(now, start, crossing, nearby);
   if (!move) throw new SealiftError(plan.code ?? "INTERNAL", plan.reason ?? "it would be refused");
-  return compareStanding({ source, move, standing }, crossing, verify, verify);
+  const same = await compareStanding({ source, move, standing }, crossing, verify, verify);
+  return { ...same, advisories: plan.advisories };
 }
 
 async function standingAsListed(row: ListedObject, { shores, signal }: Crossing): Promise<ObjectHead | undefined> {

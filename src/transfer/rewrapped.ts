@@ -112,6 +112,7 @@ export function questionOf({ envelope, seal }: Recognised, retargeted: Seal, rul
   put(hash, seal.form ?? "", retargeted.form ?? "");
   put(hash, seal.format, seal.content, seal.wrap, retargeted.format, retargeted.content, retargeted.wrap);
   put(hash, contextBytes(envelope.checksKeyAlone ? new Map() : seal.fixed));
+  put(hash, (envelope.checksKeyAlone ? undefined : seal.start) ?? "");
   put(hash, JSON.stringify([...rules.allow].sort()), rules.account ?? "", contextBytes(rules.requireContext));
   return hash.digest("base64");
 }

@@ -74,9 +74,9 @@ async function checkSums(world: World, result: ResultRecord, wrong: Complaints):
   if (sumCounts(result.counts) !== result.listed)
     wrong.push(`outcomes sum to ${sumCounts(result.counts)} of ${result.listed}`);
   const compare = async (who: string) => {
-    const { counts, listed, listedBytes, bytes, verified, pages, committed, codes } = await window.totals();
-    const redis = { counts, listed, listedBytes, bytes, verified, pages, codes };
-    const truth = { ...pickSums(result), codes: result.codes };
+    const { counts, listed, listedBytes, bytes, verified, pages, committed, codes, advisories } = await window.totals();
+    const redis = { counts, listed, listedBytes, bytes, verified, pages, codes, advisories };
+    const truth = { ...pickSums(result), codes: result.codes, advisories: result.advisories };
     if (canonical(redis) !== canonical(truth))
       wrong.push(`${who}: ${canonical(redis)} is not the ledger's ${canonical(truth)}`);
     if (committed !== pages) wrong.push(`${who}: ${committed} pages are counted of ${pages}`);

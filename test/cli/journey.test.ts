@@ -103,6 +103,7 @@ describe("a journey", { timeout: 120_000 }, () => {
     const text = await sealift(["plan", job]);
     expect(text.stdout).toContain("local://old");
     expect(text.stdout).toContain("SEAL_UNSUPPORTED");
+    expect(text.stdout).toMatch(/^ +30 x no key commitment/m);
     await expect(readFile(join(directory, "far", "bare@head"))).rejects.toThrow();
   });
 
@@ -124,6 +125,7 @@ describe("a journey", { timeout: 120_000 }, () => {
     expect((await sealift(["list"])).stdout).toContain(mid);
     const report = await sealift(["report", mid]);
     expect(report.stdout).toContain("SEAL_UNSUPPORTED");
+    expect(report.stdout).toMatch(/^ +30 x no key commitment/m);
     const problems = (await sealift(["report", mid, "--problems"])).stdout.trim().split("\n");
     expect(problems.map((line) => JSON.parse(line).key)).toEqual(["old-format"]);
   });
@@ -133,6 +135,7 @@ describe("a journey", { timeout: 120_000 }, () => {
     const { totals, state } = JSON.parse(stdout.trim());
     expect(state).toBe("CompletedWithSkipped");
     expect(totals.counts).toMatchObject({ already: 31, refused: 1, rewrapped: 0 });
+    expect(totals.advisories).toEqual({ uncommitted: 30 });
   });
 
   it("verify --full opens both sides; a changed byte at the destination is found", async () => {

@@ -11,7 +11,7 @@ import {
   processBudgets,
   sourceSchemes,
 } from "../../src/compose.ts";
-import { ENVELOPES, envelopesOf } from "../../src/compose/envelopes.ts";
+import { ENVELOPES, envelopesWith } from "../../src/compose/envelopes.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";
@@ -146,7 +146,7 @@ describe("shores", () => {
 
   test("know Tink's unmarked objects where the job has some", async () => {
     const plainJob = local();
-    expect(envelopesOf(plainJob)).toBe(ENVELOPES);
+    expect(envelopesWith(plainJob.options)).toBe(ENVELOPES);
     const tink = { template: "AES256_GCM", key: "local://new", prefix: "RAW" } as const;
     const shores = await openShores({ ...plainJob, options: { ...plainJob.options, tink } });
     expect(shores.envelopes.map(({ id }) => id)).toEqual(ENVELOPES.map(({ id }) => id));
@@ -162,6 +162,14 @@ describe("shores", () => {
     const claims = (envelopes: readonly Envelope[]) =>
       envelopes.filter((one) => one.read(head, start)).map(({ id }) => id);
     expect([claims(ENVELOPES), claims(shores.envelopes)]).toEqual([["plain"], ["tink"]]);
+    await shores.close();
+  });
+
+  test("a job's own name of instruction files is looked for first", async () => {
+    const job = local();
+    const shores = await openShores({ ...job, options: { ...job.options, instructionSuffix: ".mine" } });
+    const v3 = shores.envelopes.find(({ id }) => id === "s3ec-v3");
+    expect(v3?.divided?.map((files) => files.fileOf("a"))).toEqual(["a.mine", "a.instruction"]);
     await shores.close();
   });
 

@@ -123,6 +123,8 @@ describe("job file", () => {
     ["options.transfers", 1.5, /options.transfers/],
     ["options.hugeBytes", "1023K", /options.hugeBytes: is at least 1M/],
     ["options.hugeBytes", "much", /options.hugeBytes/],
+    ["options.instructionSuffix", "", /options.instructionSuffix/],
+    ["options.instructionSuffix", "/x", /options.instructionSuffix: is the end of a name/],
     ["retry.attempts", 0, /retry.attempts/],
     ["retry.delayMs", "200", /retry.delayMs: expected number/],
   ])("%s = %j is refused, and the message names the field", (path, value, message) => {
@@ -264,7 +266,7 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (envelope|tink|tinkKeysets|pageObjects|transfers|hugeBytes|shardPrefixes)/],
+    ["options", /^ {2}# (envelope|tink|tinkKeysets|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;

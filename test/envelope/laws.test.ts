@@ -4,6 +4,8 @@ import type { KeyContext, KeyUri, RawWrap } from "../../src/core/key.ts";
 import { azure } from "../../src/envelope/azure/azure.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
+import { esdk } from "../../src/envelope/esdk/esdk.ts";
+import { esdkSidecar } from "../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
@@ -222,6 +224,41 @@ envelopeSuite(
     "fresh is new each time, fits its key, and keeps the context": nothingNew,
   },
 );
+
+const message = (to: KeyUri): EnvelopeSubject["sample"] => readBack(madeBy(esdk, to));
+
+function besideMessage(to: KeyUri): EnvelopeSubject["sample"] {
+  const { seal, key } = message(AWS_KEY)();
+  const wrapped = withWrapped(esdk.retarget(seal, to), wrappedFor(to));
+  return () => ({ seal: wrapped, key });
+}
+
+/** As a reader finds it. */
+function readBack(made: EnvelopeSubject["sample"]): EnvelopeSubject["sample"] {
+  const { seal, key } = made();
+  const start = esdk.start?.(seal, key) ?? new Uint8Array();
+  const again = esdk.read(headOf({}, start.length + esdk.sealedSize(100, seal)), start);
+  if (again === undefined) throw new Error("not recognised");
+  return () => ({ seal: again, key });
+}
+
+for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": GCP_KEY, "a local key": LOCAL_KEY })) {
+  envelopeSuite(`esdk, ${provider}`, {
+    envelope: esdk,
+    writesAs: esdkSidecar,
+    sample: message(to),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+  });
+  envelopeSuite(
+    `esdk-sidecar, ${provider}`,
+    {
+      envelope: esdkSidecar,
+      sample: besideMessage(to),
+      strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+    },
+    { "fresh is new each time, fits its key, and keeps the context": "nothing new is sealed beside its message" },
+  );
+}
 
 const openBody = "plain holds no proof of its bytes";
 const noKey = "plain has no key";

@@ -72,6 +72,22 @@ describe("V2", () => {
     const bare = read(s3ecV2, v2("kms", "{}"));
     expect([...s3ecV2.retarget(bare, AWS_KEY).context]).toEqual([]);
   });
+  it("V1 by way of Google: kms names its key, as when it came straight", () => {
+    const v1 = read(s3ecV1, {
+      "x-amz-key": Buffer.alloc(48, 1).toString("base64"),
+      "x-amz-iv": Buffer.alloc(16, 2).toString("base64"),
+      "x-amz-matdesc": '{"tenant":"42"}',
+    });
+    const away = read(s3ecV2, Object.fromEntries(s3ecV2.write(under(s3ecV1, v1, GCP_KEY)).metadata));
+    const back = s3ecV2.retarget(away, AWS_KEY);
+    expect([back.wrap, [...back.context]]).toEqual([
+      "kms",
+      [
+        ["tenant", "42"],
+        ["kms_cmk_id", keyName(AWS_KEY)],
+      ],
+    ]);
+  });
   it("back from Google: the wrap that the context tells of", () => {
     for (const [seal, wrap] of [
       [bound, "kms+context"],
@@ -204,7 +220,8 @@ describe("from bare keys", () => {
     ] as const) {
       const moved = under(s3ecV1, seal, to);
       expect([moved.format, moved.wrap]).toEqual(["s3ec-v2", wrap]);
-      expect(moved.notes.join()).toMatch(/no integrity.*written as V2/);
+      expect(moved.advisories).toEqual(["cbc", "unbound"]);
+      expect(moved.notes.join()).toMatch(/written as V2/);
       const { "x-amz-key": _, ...body } = metadata;
       const now = Object.fromEntries(s3ecV2.write(moved).metadata);
       expect(now).toMatchObject({

@@ -36,6 +36,8 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "keys.sourceRequestsPerSecond": "test/pipeline/rationed.ts",
   "keys.destinationRequestsPerSecond": "test/config/compose.test.ts",
   "options.hugeBytes": "test/pipeline/huge.test.ts",
+  "options.instructionSuffix": "test/config/compose.test.ts",
+  "options.envelope": "test/cli/tink.test.ts",
 };
 
 /** What the run showed. */

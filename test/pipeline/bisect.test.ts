@@ -68,6 +68,17 @@ describe("the middle of a range", () => {
     expect((await middleIn(["a", "aa", "aaa", "aaaa"])).at).toBeUndefined();
   });
 
+  it("is found where the last of all characters stands before the place", async () => {
+    for (const keys of [
+      ["\u0000\u{10ffff}\u0000\u0000", "\u0001", " "],
+      ["\u{10ffff}a", "\u{10ffff}c"],
+      ["a\u{10ffff}\u{10ffff}b", "b"],
+    ]) {
+      const { before, behind } = await middleIn(keys);
+      expect([keys, before > 0, behind > 0]).toEqual([keys, true, true]);
+    }
+  });
+
   it("any keys at all: both sides have some, or there is no middle", async () => {
     const text = fc.oneof(
       fc.string({ unit: "binary", minLength: 1, maxLength: 6 }),

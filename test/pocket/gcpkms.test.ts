@@ -1,4 +1,5 @@
 /** The pocket Google KMS, held against the official client. */
+import { gzipSync } from "node:zlib";
 import { KeyManagementServiceClient } from "@google-cloud/kms";
 import { credentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -108,6 +109,16 @@ describe("pocket Google KMS, by REST", () => {
     });
     const sealed = await rest(`${name}:encrypt`, { plaintext: plaintext.toString("base64") });
     expect(sealed.json).not.toHaveProperty("verifiedPlaintextCrc32c");
+  });
+
+  it("takes compressed requests, as Google's clients for Java send them, and says so where they are none", async () => {
+    const packed = gzipSync(JSON.stringify({ plaintext: plaintext.toString("base64") }));
+    const post = (body: Uint8Array<ArrayBuffer>) =>
+      fetch(`${pocket.url}/v1/${name}:encrypt`, { method: "POST", body, headers: { "content-encoding": "gzip" } });
+    const { ciphertext } = (await (await post(Uint8Array.from(packed))).json()) as { ciphertext: string };
+    const opened = await rest(`${name}:decrypt`, { ciphertext });
+    expect(opened.json).toMatchObject({ plaintext: plaintext.toString("base64") });
+    expect((await post(Uint8Array.from(packed.subarray(1)))).status).toBe(400);
   });
 
   it("refuses with status and code", async () => {

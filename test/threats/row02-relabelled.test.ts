@@ -112,7 +112,7 @@ describe("an envelope that says something else than its writer did", () => {
     const listed = await relabelled(change, v2);
     const plan = await planSource(listed, harbour.shores(), rulesOf({ account: "111122223333" }), NEVER, undefined);
     expect(plan).toMatchObject({ action: "rewrap", content: CBC });
-    expect(plan.notes.join()).toMatch(/no integrity.*not bound to the data key/s);
+    expect(plan.advisories).toEqual(["cbc", "unbound"]);
   });
 
   it("(as it was, each of them is moved: the control)", async () => {

@@ -132,6 +132,7 @@ describe("an audit notices", () => {
         counts: { ...noCounts(), rewrapped: 5 },
         state: "Completed",
         codes: {},
+        advisories: {},
       })),
     "a result whose digest alone was changed": ({ store }) =>
       edit(store, `ledger/${MID}/result.json`, (record) => ({ ...record, digest: "0".repeat(64) })),
@@ -257,7 +258,17 @@ describe("workers", { timeout: 120_000 }, () => {
     const w = (world = await World.open({ objects: 20 }));
     const mid = await w.start();
     const counts = { ...noCounts(), rewrapped: 20 };
-    const sums = { listed: 20, counts, listedBytes: 1, bytes: 1, verified: 0, codes: {}, pages: 2, shards: 1 };
+    const sums = {
+      listed: 20,
+      counts,
+      listedBytes: 1,
+      bytes: 1,
+      verified: 0,
+      codes: {},
+      advisories: {},
+      pages: 2,
+      shards: 1,
+    };
     const digest = createHash("sha256").digest("hex");
     const lie: ResultRecord = { v: 1, mid, epoch: 0, state: "Completed", ...sums, digest, at: AT };
     expect(await w.ledger.putResult(lie, signal)).toBe(true);

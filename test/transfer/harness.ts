@@ -9,6 +9,8 @@ import { asSealiftError } from "../../src/core/error.ts";
 import type { KeyContext, KeyUri } from "../../src/core/key.ts";
 import type { Attributes, ByteStream, ListedObject } from "../../src/core/object.ts";
 import { type Envelope, type Seal, withWrapped } from "../../src/envelope/envelope.ts";
+import { esdk } from "../../src/envelope/esdk/esdk.ts";
+import { esdkSidecar } from "../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../../src/envelope/s3ec/v2.ts";
@@ -65,7 +67,7 @@ export class Harbour {
       destinationPrefix: prefixes.destination ?? "",
       sourceKms: [this.sourceKms],
       destinationKms: [this.destinationKms],
-      envelopes: [s3ecV3, s3ecV2, s3ecV1, plain],
+      envelopes: [s3ecV3, s3ecV2, s3ecV1, esdk, esdkSidecar, plain],
       close: async () => {},
     };
   }
@@ -78,7 +80,7 @@ export class Harbour {
   async sealed(key: string, plaintext: Buffer, envelope: Envelope = s3ecV3, more: Sealing = {}): Promise<ListedObject> {
     const { seal, dataKey } = envelope.fresh(more.context ?? CONTEXT, more.under ?? OLD);
     const bare = more.reseal?.(seal) ?? seal;
-    const wrapped = await (more.kms ?? this.ring.kms).wrap(more.under ?? OLD, dataKey, bare.context, NEVER);
+    const wrapped = await (more.kms ?? this.ring.kms).wrap(more.under ?? OLD, dataKey, bare.context, NEVER, bare.form);
     const whole = withWrapped(bare, wrapped);
     const body = await collect(envelope.seal(once(plaintext), whole, dataKey));
     dataKey.wipe();

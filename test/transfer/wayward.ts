@@ -1,7 +1,7 @@
 /** A store and a KMS that do as the real ones do, until they are told otherwise. */
 import { SealiftError } from "../../src/core/error.ts";
 import type { Code } from "../../src/core/error.ts";
-import type { DataKey, KeyContext, KeyUri, WrappedKey } from "../../src/core/key.ts";
+import type { ContextForm, DataKey, KeyContext, KeyUri, WrappedKey } from "../../src/core/key.ts";
 import type { ByteStream, KeyRange, ObjectHead } from "../../src/core/object.ts";
 import type { Kms, Rewrapped, Unwrapped } from "../../src/kms/kms.ts";
 import { MemoryStore } from "../../src/store/memory.ts";
@@ -111,15 +111,26 @@ export class WaywardKms implements Kms {
     this.before(call);
   }
 
-  async wrap(key: KeyUri, dataKey: DataKey, context: KeyContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(
+    key: KeyUri,
+    dataKey: DataKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<WrappedKey> {
     this.given.push(dataKey);
     this.#enter("wrap");
-    return this.inner.wrap(key, dataKey, context, signal);
+    return this.inner.wrap(key, dataKey, context, signal, form);
   }
 
-  async unwrap(wrapped: WrappedKey, context: KeyContext, signal: AbortSignal): Promise<Unwrapped | undefined> {
+  async unwrap(
+    wrapped: WrappedKey,
+    context: KeyContext,
+    signal: AbortSignal,
+    form?: ContextForm,
+  ): Promise<Unwrapped | undefined> {
     this.#enter("unwrap");
-    const unwrapped = await this.inner.unwrap(wrapped, context, signal);
+    const unwrapped = await this.inner.unwrap(wrapped, context, signal, form);
     if (unwrapped) this.given.push(unwrapped.dataKey);
     return unwrapped;
   }

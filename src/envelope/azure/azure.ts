@@ -27,7 +27,6 @@ const KEY_BYTES = 32;
 const CBC_KEY_SIZES = [16, KEY_BYTES];
 const PREFIX_BYTES = 8;
 
-const NOTE_CBC = "AES-CBC body: no integrity, open to padding oracles until it is resealed";
 const NOTE_EDGE = "a body that was cut between two regions cannot be told from a whole one";
 const noteKeyId = (keyId: string) => `KeyId ${JSON.stringify(keyId.slice(0, 256))} now names the destination key`;
 
@@ -47,7 +46,8 @@ function parse({ text, owns }: FoundDocument, sizeBytes: number): Seal {
     ...(wrapped.raw ? {} : { form: "none" as const }),
     fixed: new Map([[ENCRYPTION_DATA, rest]]),
     owns,
-    notes: [body.content === CBC ? NOTE_CBC : NOTE_EDGE],
+    advisories: [body.content === CBC ? "cbc" : "uncommitted"],
+    notes: body.content === CBC ? [] : [NOTE_EDGE],
   };
 }
 

@@ -17,7 +17,7 @@ const NOTE_ASSOCIATED =
 
 /** Throws SEAL_UNSUPPORTED, saying why. */
 export function adoptTink(seal: Seal, to: KeyUri): Seal {
-  const { format, content, fixed, owns, notes } = seal;
+  const { format, content, fixed, owns, advisories, notes } = seal;
   if (format !== "tink" || !isAesGcm(content)) {
     throw unsupported(`a body of ${format}, ${content}, cannot stand in s3ec-v2 unchanged`);
   }
@@ -31,6 +31,7 @@ export function adoptTink(seal: Seal, to: KeyUri): Seal {
       [TAG_LEN, "128"],
     ]),
     owns,
+    advisories,
     notes: [...notes, NOTE_ASSOCIATED],
   };
 }

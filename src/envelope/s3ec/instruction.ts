@@ -119,11 +119,13 @@ function join(head: ObjectHead, file: Uint8Array): ObjectHead {
   return { ...head, attributes: { ...head.attributes, metadata } };
 }
 
-export const instructionFile: Divided = {
+/** Some writers let the application choose the end of the file's name. */
+export const instructionFiles = (suffix: string): Divided => ({
   fileBytesMax: INSTRUCTION_BYTES_MAX,
-  fileOf: (body) => body + INSTRUCTION_SUFFIX,
-  bodyOf: (file) =>
-    file.endsWith(INSTRUCTION_SUFFIX) ? file.slice(0, -INSTRUCTION_SUFFIX.length) || undefined : undefined,
+  fileOf: (body) => body + suffix,
+  bodyOf: (file) => (file.endsWith(suffix) ? file.slice(0, -suffix.length) || undefined : undefined),
   awaits,
   join,
-};
+});
+
+export const instructionFile: Divided = instructionFiles(INSTRUCTION_SUFFIX);

@@ -18,7 +18,7 @@ import { base64Field } from "./fields.ts";
 import { about, fieldsOf, generationOf, KEY_V1, MATDESC, unsupported } from "./names.ts";
 import type { Fields } from "./names.ts";
 import { V1_RAW, wrapOfSize } from "./raw.ts";
-import { bodyOf, CBC, notesOf, s3ecV2 } from "./v2.ts";
+import { advisoriesOf, bodyOf, CBC, notesOf, s3ecV2 } from "./v2.ts";
 import { openerOf, readWrapped, writtenWrap } from "./wrap.ts";
 
 const NOTE_V2 = "format V1 cannot name a KMS: written as V2, which the clients read in their legacy modes";
@@ -30,7 +30,8 @@ function parse({ values, owns }: Fields, sizeBytes: number): Seal {
   demandBound(context, CBC, false);
   const opener = openerOf(wrap, V1_RAW, [], KEY_V1);
   const wrapped = readWrapped(values, KEY_V1, { name: wrap, opener, content: CBC, context });
-  return { format: s3ecV1.id, content: CBC, wrap, wrapped, context, fixed, owns, notes: notesOf(values, CBC, wrap) };
+  const [advisories, notes] = [advisoriesOf(CBC, wrap), notesOf(values, CBC)];
+  return { format: s3ecV1.id, content: CBC, wrap, wrapped, context, fixed, owns, advisories, notes };
 }
 
 function retarget(seal: Seal, to: KeyUri): Seal {

@@ -14,6 +14,7 @@
  * The data key is the body's key: nothing commits the one to the other, so only opening the whole body proves them.
  */
 import { randomBytes } from "node:crypto";
+import type { Advisory } from "../../core/advisory.ts";
 import type { KeyContext, KeyUri } from "../../core/key.ts";
 import { DataKey, keyScheme } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
@@ -52,9 +53,6 @@ const TAG_BITS = "128";
 const KEY_SIZES = [16, 24, 32];
 const FRESH_KEY_BYTES = 32;
 
-const NOTE_CBC = "AES-CBC body: no integrity, open to padding oracles until it is resealed";
-const NOTE_UNCOMMITTED = "format V2: no key commitment; readers that demand it refuse the object";
-const NOTE_UNBOUND = "the content algorithm is not bound to the data key";
 const NOTE_MD5 = `${PLAIN_MD5} dropped: it tells the plaintext (CVE-2022-2582)`;
 const NOTE_TAG_LEN = `${TAG_LEN} was missing and is written as ${TAG_BITS}`;
 const NOTE_KEY_ID = "kms_cmk_id in the key context now names the destination key";
@@ -75,7 +73,8 @@ function parse(fields: Fields, sizeBytes: number): Seal {
   const context = parseContext(values.get(MATDESC), MATDESC);
   demandBound(context, content, wrap === KMS_CONTEXT);
   const wrapped = readWrapped(values, KEY_V2, { name: wrap, opener, content, context });
-  return { format: s3ecV2.id, content, wrap, wrapped, context, fixed, owns, notes: notesOf(values, content, wrap) };
+  const [advisories, notes] = [advisoriesOf(content, wrap), notesOf(values, content)];
+  return { format: s3ecV2.id, content, wrap, wrapped, context, fixed, owns, advisories, notes };
 }
 
 /** The parameters of a body, after a look at whether any plaintext has its size. */
@@ -110,10 +109,14 @@ function checkSize(content: string, sizeBytes: number, statedBytes: number | und
     throw malformed(`${PLAIN_LENGTH} ${statedBytes} does not fit a body of ${sizeBytes} bytes`);
 }
 
-export function notesOf(values: ReadonlyMap<string, string>, content: string, wrap: string): string[] {
-  const notes = [content === GCM ? NOTE_UNCOMMITTED : NOTE_CBC];
+export function advisoriesOf(content: string, wrap: string): Advisory[] {
   const algorithm = V1_RAW.get(wrap) ?? V2_RAW.get(wrap);
-  if (wrap === KMS_PLAIN || (algorithm && !bindsContent(algorithm))) notes.push(`wrap ${wrap}: ${NOTE_UNBOUND}`);
+  const isUnbound = wrap === KMS_PLAIN || (algorithm !== undefined && !bindsContent(algorithm));
+  return [content === GCM ? "uncommitted" : "cbc", ...(isUnbound ? (["unbound"] as const) : [])];
+}
+
+export function notesOf(values: ReadonlyMap<string, string>, content: string): string[] {
+  const notes: string[] = [];
   if (content === GCM && !values.has(TAG_LEN)) notes.push(NOTE_TAG_LEN);
   if (values.has(PLAIN_MD5)) notes.push(NOTE_MD5);
   return notes;
@@ -125,7 +128,8 @@ function retarget(seal: Seal, to: KeyUri): Seal {
   const wrapped = undefined;
   if (keyScheme(to) !== "aws-kms") return { ...seal, wrap: wrapUnder(to, KMS_CONTEXT), wrapped };
   if (seal.wrap !== KMS_PLAIN && seal.context.has(RESERVED)) return { ...seal, wrap: KMS_CONTEXT, wrapped };
-  const context = renamedKey(seal.context, to);
+  // From another cloud it may be V1, which named no key: the SDK for Java 1 opens no `kms` without the name.
+  const context = seal.wrap === KMS_PLAIN ? renamedKey(seal.context, to) : namedKey(seal.context, to);
   const renamed = contextText(context) !== contextText(seal.context);
   return { ...seal, wrap: KMS_PLAIN, context, wrapped, notes: renamed ? [...seal.notes, NOTE_KEY_ID] : seal.notes };
 }
@@ -173,7 +177,9 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
   ]);
   const wrap = wrapUnder(to, KMS_CONTEXT);
   const bound = boundTo(context, GCM);
-  return { seal: { format: s3ecV2.id, content: GCM, wrap, context: bound, fixed, owns: [], notes: [] }, dataKey };
+  const advisories = advisoriesOf(GCM, wrap);
+  const seal = { format: s3ecV2.id, content: GCM, wrap, context: bound, fixed, owns: [], advisories, notes: [] };
+  return { seal, dataKey };
 }
 
 /** Called inside the generators: everything that goes wrong with a stream comes out of its iteration. */
@@ -197,7 +203,7 @@ export const s3ecV2: Envelope = {
   id: "s3ec-v2",
   verifies: "at-end",
   wants: () => 0,
-  divided: instructionFile,
+  divided: [instructionFile],
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);
@@ -209,6 +215,7 @@ export const s3ecV2: Envelope = {
   check,
   checksKeyAlone: true,
   write,
+  advisories: ["uncommitted"],
   fresh,
   seal,
   open,

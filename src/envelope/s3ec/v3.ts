@@ -157,7 +157,7 @@ export const s3ecV3: Envelope = {
   id: "s3ec-v3",
   verifies: "at-end",
   wants: () => 0,
-  divided: instructionFile,
+  divided: [instructionFile],
   read: (head: ObjectHead) =>
     about(head.key, () => {
       const fields = fieldsOf(head.attributes.metadata);

@@ -36,6 +36,7 @@ export function adoptGcm(seal: Seal, to: KeyUri, bodyBytes: number): Seal {
       [PREFIX, ""],
     ]),
     owns: seal.owns,
+    advisories: seal.advisories,
     notes: [...seal.notes.filter((note) => !note.startsWith(TAG_LEN)), ...losses(seal, bodyBytes)],
   };
 }

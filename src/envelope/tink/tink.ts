@@ -27,6 +27,7 @@ import { beginsStart, type PrefixType, readStart, type Start, startBytes, startS
 
 const FORMAT = "tink";
 const FRESH_KEY_BYTES = 32;
+const UNCOMMITTED = ["uncommitted"] as const;
 
 /** Of another writer's object, which only the job speaks for. */
 const NOTE_ASSOCIATED = "Tink's associated data is not known: that the body opens is shown by its readers, not here";
@@ -52,6 +53,7 @@ function parse(mark: Mark, owns: readonly string[], head: ObjectHead, bytes: Uin
     fixed,
     owns,
     start: Uint8Array.from(start),
+    advisories: UNCOMMITTED,
     notes: owns.length === 0 ? [NOTE_ASSOCIATED] : [],
   };
 }
@@ -138,6 +140,7 @@ function fresh(context: KeyContext, to: KeyUri): FreshSeal {
     form: "none",
     fixed,
     owns: [],
+    advisories: UNCOMMITTED,
     notes: [],
   };
   try {
@@ -184,6 +187,7 @@ export const tinkWith = (claim: Mark | undefined): Envelope => ({
   check,
   checksKeyAlone: true,
   write,
+  advisories: UNCOMMITTED,
   start: (seal) => startBytes(standing(seal).start),
   fresh,
   seal,

@@ -3,11 +3,11 @@
  *
  *   AES       | n bytes, padded to blocks of 16 (PKCS #7) |      ECB
  *   AESWrap   | n + 8 bytes |                                    RFC 3394 with its default IV
- *   AES/GCM   | iv: 12 | ciphertext: n | tag: 16 |               additional data: the name of the content algorithm
+ *   AES/GCM   | iv: 12 | ciphertext: n | tag: 16 |               additional data: what it is bound to
  */
 import { type CipherGCMTypes, createDecipheriv } from "node:crypto";
 import type { RawWrap } from "../../core/key.ts";
-import { AZURE_KEY_SIZES, DATA_KEY_SIZES } from "./raw.ts";
+import { AZURE_KEY_SIZES, boundBytes, DATA_KEY_SIZES } from "./raw.ts";
 
 const BLOCK_BYTES = 16;
 const IV_BYTES = 12;
@@ -27,7 +27,7 @@ export function openAesWrap(key: Uint8Array, { algorithm, bound }: RawWrap, byte
 function decrypted(
   key: Uint8Array,
   algorithm: RawWrap["algorithm"],
-  bound: string,
+  bound: RawWrap["bound"],
   bytes: Uint8Array,
 ): Buffer | undefined {
   const bits = (key.length * 8) as 128 | 192 | 256;
@@ -67,11 +67,16 @@ function openRfc3394(cipher: string, key: Uint8Array, bytes: Uint8Array): Buffer
   }
 }
 
-function openGcm(cipher: CipherGCMTypes, key: Uint8Array, bytes: Uint8Array, bound: string): Buffer | undefined {
+function openGcm(
+  cipher: CipherGCMTypes,
+  key: Uint8Array,
+  bytes: Uint8Array,
+  bound: RawWrap["bound"],
+): Buffer | undefined {
   const tagAt = bytes.length - TAG_BYTES;
   if (tagAt <= IV_BYTES) return undefined;
   const decipher = createDecipheriv(cipher, key, bytes.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
-  decipher.setAAD(Buffer.from(bound)).setAuthTag(bytes.subarray(tagAt));
+  decipher.setAAD(boundBytes(bound)).setAuthTag(bytes.subarray(tagAt));
   const plain = decipher.update(bytes.subarray(IV_BYTES, tagAt));
   try {
     decipher.final();

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 
-type Hash = "sha1" | "sha256";
+export type Hash = "sha1" | "sha256" | "sha384" | "sha512";
 
 /** All ones where x is zero, else zero; x of 0 to 2^31 - 1. */
 const isZero = (x: number): number => (x - 1) >> 31;

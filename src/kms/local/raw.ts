@@ -1,5 +1,5 @@
 /** Wrapped keys that do not name their key: what is tried, and when one answer is enough. */
-import { DataKey, type KeyScheme, type KeyUri } from "../../core/key.ts";
+import { DataKey, type KeyScheme, type KeyUri, type RawWrap } from "../../core/key.ts";
 import { cannotOpen } from "../answer.ts";
 import type { Unwrapped } from "../kms.ts";
 
@@ -8,6 +8,9 @@ export const DATA_KEY_SIZES: readonly number[] = [16, 24, 32];
 
 /** Of what Azure's clients wrap: a key of AES-256, alone or behind eight bytes that name their protocol. */
 export const AZURE_KEY_SIZES: readonly number[] = [32, 40];
+
+export const boundBytes = (bound: RawWrap["bound"]): Uint8Array =>
+  typeof bound === "string" ? Buffer.from(bound) : bound;
 
 /**
  * Every key is tried, and exactly one has to open: PKCS #1 v1.5 takes the block of another key for its own once in some ten

@@ -5,6 +5,7 @@
  *
  *   RSA               PKCS #1 v1.5 of the data key; or the data key alone, which is what BouncyCastle makes of the same name
  *   RSA-OAEP-SHA256   OAEP of the data key; mask by SHA-1 (SunJCE) or SHA-256 (BouncyCastle)
+ *   RSA-unnamed       one of: OAEP of the data key, mask by the same hash (SHA-1, -256, -384, -512); PKCS #1 v1.5 of it
  *   RSA-OAEP-SHA1     OAEP of | n: 1 byte | data key: n | content algorithm |
  *   RSA1_5            PKCS #1 v1.5 of | name: 0 or 8 bytes | data key: 32 |
  *   RSA-OAEP, -256    OAEP of the same; hash and mask by SHA-1, SHA-256
@@ -18,8 +19,8 @@ import { type KeyUri, keyUri, type RawWrap, type WrappedKey } from "../../core/k
 import { nameOf } from "../answer.ts";
 import type { Kms, Unwrapped } from "../kms.ts";
 import { keyFileError, namesIn, readPrivate } from "./keyfile.ts";
-import { fromOaep, fromPkcs1, fromTextbook } from "./padding.ts";
-import { AZURE_KEY_SIZES, DATA_KEY_SIZES, onlyOne } from "./raw.ts";
+import { fromOaep, fromPkcs1, fromTextbook, type Hash } from "./padding.ts";
+import { AZURE_KEY_SIZES, boundBytes, DATA_KEY_SIZES, onlyOne } from "./raw.ts";
 
 export interface RsaKmsOptions {
   readonly directory: string;
@@ -35,6 +36,8 @@ const NAME_BYTES = 8;
 const AES_256_BYTES = 32;
 const MODULUS_BITS_MIN = 1024;
 const MODULUS_BITS_MAX = 8192;
+
+const HASHES: readonly Hash[] = ["sha1", "sha256", "sha384", "sha512"];
 
 export const openRsaKms = (options: RsaKmsOptions): Kms => new RsaKms(options);
 
@@ -119,6 +122,8 @@ function dataKeyIn(block: Buffer, again: Buffer, { algorithm, bound }: RawWrap):
       return fromPkcs1(block, DATA_KEY_SIZES) ?? fromTextbook(again);
     case "RSA-OAEP-SHA256":
       return ofKeySize(fromOaep(block, "sha256", "sha1")) ?? ofKeySize(fromOaep(again, "sha256", "sha256"));
+    case "RSA-unnamed":
+      return unnamed(block);
     case "RSA-OAEP-SHA1":
       return beforeName(fromOaep(block, "sha1", "sha1"), bound);
     case "RSA1_5":
@@ -132,6 +137,19 @@ function dataKeyIn(block: Buffer, again: Buffer, { algorithm, bound }: RawWrap):
   }
 }
 
+/** Padded in one of five ways. All are tried, so that the time taken says nothing about which of them it was not. */
+function unnamed(block: Buffer): Buffer | undefined {
+  const opened = HASHES.map((hash) => {
+    const own = Buffer.from(block);
+    const message = ofKeySize(fromOaep(own, hash, hash));
+    own.fill(0);
+    return message;
+  });
+  const found = [...opened, fromPkcs1(block, DATA_KEY_SIZES)].filter((message) => message !== undefined);
+  for (const other of found.slice(1)) other.fill(0);
+  return found[0];
+}
+
 function ofKeySize(message: Buffer | undefined): Buffer | undefined {
   if (message === undefined || DATA_KEY_SIZES.includes(message.length)) return message;
   message.fill(0);
@@ -142,20 +160,21 @@ function ofKeySize(message: Buffer | undefined): Buffer | undefined {
  * A block of another key that passes for PKCS #1 by chance has no such name before its key: told here, and in the same words, because
  * whoever was told apart the two could search for blocks that pass (Bleichenbacher 1998).
  */
-function behindName(message: Buffer | undefined, name: string): Buffer | undefined {
+function behindName(message: Buffer | undefined, bound: RawWrap["bound"]): Buffer | undefined {
   if (message === undefined) return undefined;
-  const prefix = Buffer.alloc(name === "" ? 0 : NAME_BYTES);
-  prefix.write(name);
+  const name = boundBytes(bound);
+  const prefix = Buffer.alloc(name.length === 0 ? 0 : NAME_BYTES);
+  prefix.set(name);
   const isWhole = message.length === prefix.length + AES_256_BYTES;
   if (isWhole && timingSafeEqual(message.subarray(0, prefix.length), prefix)) return message;
   message.fill(0);
   return undefined;
 }
 
-function beforeName(message: Buffer | undefined, bound: string): Buffer | undefined {
+function beforeName(message: Buffer | undefined, bound: RawWrap["bound"]): Buffer | undefined {
   if (message === undefined) return undefined;
   const size = message[0] ?? 0;
-  const isWhole = message.subarray(1 + size).equals(Buffer.from(bound));
+  const isWhole = message.subarray(1 + size).equals(boundBytes(bound));
   const dataKey = isWhole ? ofKeySize(Buffer.from(message.subarray(1, 1 + size))) : undefined;
   message.fill(0);
   return dataKey;

@@ -1,5 +1,6 @@
 /** The REST door: JSON with standard base64 and decimal text for int64, default values left out as proto3 JSON does. */
 import type { ServerResponse } from "node:http";
+import { gunzipSync } from "node:zlib";
 import { type PocketRequest, readBody } from "../http.ts";
 import type { Quota } from "../quota.ts";
 import type { KeyRing } from "./keys.ts";
@@ -7,6 +8,7 @@ import { cryptoKey, decrypt, encrypt } from "./operations.ts";
 import { CODES, exhausted, GcpRefusal, invalid } from "./refusal.ts";
 
 type Json = Readonly<Record<string, unknown>>;
+const UNPACKED_BYTES_MAX = 256 * 1024;
 const PATH = /^\/v1\/(projects\/.+?)(?::(encrypt|decrypt))?$/;
 
 export async function answerRest(
@@ -34,7 +36,7 @@ async function operate(
   count: (label: string) => void,
 ): Promise<Json> {
   const [, name = "", verb] = PATH.exec(decodeURIComponent(request.path)) ?? [];
-  const body = await readBody(request.incoming);
+  const body = unpacked(await readBody(request.incoming), request.headers["content-encoding"]);
   if (request.method === "GET" && name !== "" && verb === undefined) {
     count("GetCryptoKey");
     return cryptoKey(ring, name);
@@ -83,6 +85,16 @@ const numbered = (json: Json): Json =>
       return [name, typeof value === "string" ? (ENUMS[value] ?? value) : value];
     }),
   );
+
+/** As Google takes them: its clients for Java compress what they send. */
+function unpacked(body: Buffer, encoding: string | undefined): Buffer {
+  if (encoding !== "gzip") return body;
+  try {
+    return gunzipSync(body, { maxOutputLength: UNPACKED_BYTES_MAX });
+  } catch {
+    throw invalid("Invalid gzip payload received.");
+  }
+}
 
 function parse(body: Buffer): Json {
   try {

@@ -4,6 +4,7 @@ import { azureTarget, keysetTarget, tinkTarget } from "./clients.ts";
 import { filterTarget, flagsTarget, globTarget, jobTarget, logTarget, urlTarget } from "./config.ts";
 import { awsKmsDriver, gcpKmsDriver, gcsDriver, s3Driver } from "./drivers.ts";
 import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./envelope.ts";
+import { messageTarget } from "./esdk.ts";
 import { headFileTarget, namesTarget } from "./files.ts";
 import { faultTarget, resourceTarget } from "./gcs.ts";
 import { answerTarget, keyFileTarget, wrappedTarget } from "./kms.ts";
@@ -17,6 +18,7 @@ export const TARGETS: readonly Target[] = [
   instructionTarget,
   contextTarget,
   bodyTarget,
+  messageTarget,
   azureTarget,
   tinkTarget,
   keysetTarget,

@@ -1,0 +1,242 @@
+/**
+ * Messages of the AWS Encryption SDK: the envelope stands before the body, in the object itself, and metadata says nothing.
+ *
+ *   object   | header (header.ts), its tag | body (body.ts) | footer (signature.ts), in suites that sign |
+ *
+ * The header's tag is made with the data key over all of the header, wrapped keys included, so that a data key which opens is proven
+ * to be this message's. Under another key the message stays as it is, byte for byte, and the wrapped key stands beside it: sidecar.ts.
+ */
+import { randomBytes, timingSafeEqual } from "node:crypto";
+import { DataKey, type KeyContext, type KeyUri } from "../../core/key.ts";
+import type { ByteStream, ObjectHead } from "../../core/object.ts";
+import type { FreshSeal, Seal, SealBytes } from "../envelope.ts";
+import { headDecides } from "../foreign.ts";
+import { openBody, plainSize, sealedSize, sealFrames, WHOLE_HEAD_BYTES } from "./body.ts";
+import { bodyKey, checkCommitment, commitmentOf, headerTag } from "./derive.ts";
+import {
+  type Header,
+  type HeaderBody,
+  headerBody,
+  IV_BYTES,
+  missingBytes,
+  parseHeader,
+  parseWholeHeader,
+  SIGNER,
+  TAG_BYTES,
+} from "./header.ts";
+import { heldKey, openingsOf, providerOf } from "./held.ts";
+import { isMessage, MAGIC_BYTES } from "./magic.ts";
+import { defect, forged, malformed, unsupported } from "./refusal.ts";
+import { Witness } from "./signature.ts";
+import { COMMITMENT_BYTES, MESSAGE_ID_BYTES, type Suite, suiteCalled } from "./suites.ts";
+
+export const ESDK = "esdk";
+const CONTENT = "esdk-";
+const MESSAGE_ID = "message-id";
+const FRAME_BYTES = "frame-bytes";
+const COMMITMENT = "commitment";
+/** What official writers take where they are told nothing. */
+const FRESH_FRAME_BYTES = 4096;
+const FRESH_SUITE = "0478";
+
+/** How much of the object's start holds the header; 0: it is no message, or a broken one. */
+export function wantsHeader(start: Uint8Array): number {
+  if (start.length < MAGIC_BYTES) return MAGIC_BYTES;
+  if (!isMessage(start)) return 0;
+  const missing = missingBytes(start);
+  // A body in one piece says its length at its beginning, which is looked at too.
+  if (missing === undefined) return wholeHead(start);
+  // Asked for in doubling steps: fields are short and many.
+  return Math.max(missing, 2 * start.length);
+}
+
+function wholeHead(start: Uint8Array): number {
+  try {
+    const { frameBytes, sizeBytes } = parseHeader(start);
+    return frameBytes === 0 ? sizeBytes + WHOLE_HEAD_BYTES : 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** The seal of a message as it stands, whoever holds its data key. Throws SEAL_MALFORMED, SEAL_UNSUPPORTED. */
+export function readMessage(start: Uint8Array, sizeBytes: number): Omit<Seal, "wrap"> {
+  const header = parseWholeHeader(start);
+  const { suite, messageId, context, frameBytes, commitment } = header;
+  checkSize(header, start, sizeBytes);
+  const fixed = new Map([
+    [MESSAGE_ID, base64(messageId)],
+    [FRAME_BYTES, String(frameBytes)],
+    ...(commitment ? [[COMMITMENT, base64(commitment)] as const] : []),
+  ]);
+  const whole = Uint8Array.from(start.subarray(0, header.sizeBytes));
+  return {
+    format: ESDK,
+    content: CONTENT + suite.id,
+    context,
+    form: "esdk",
+    fixed,
+    owns: [],
+    start: whole,
+    advisories: suite.version === 1 ? ["uncommitted"] : [],
+    notes: [],
+  };
+}
+
+/** A message that was cut shows itself here where its length says so. */
+function checkSize({ sizeBytes: headerBytes, frameBytes, suite }: Header, start: Uint8Array, sizeBytes: number): void {
+  const isSigned = suite.signing !== undefined;
+  plainSize(sizeBytes - headerBytes, frameBytes, isSigned);
+  if (frameBytes > 0) return;
+  const head = Buffer.from(start.subarray(headerBytes, headerBytes + WHOLE_HEAD_BYTES));
+  const sealed = Number(head.readBigUInt64BE(IV_BYTES)) + WHOLE_HEAD_BYTES + TAG_BYTES;
+  const rest = sizeBytes - headerBytes - sealed;
+  if (isSigned ? rest < 0 : rest !== 0) throw malformed("its body is not as long as it says");
+}
+
+export function readHeld(head: ObjectHead, start: Uint8Array): Seal | undefined {
+  if (headDecides(head) || !isMessage(start)) return undefined;
+  const message = readMessage(start, head.sizeBytes);
+  const { keys } = parseWholeHeader(start);
+  const { openings, closed } = openingsOf(keys, message.context);
+  const [first, ...others] = openings;
+  if (!first) throw unsupported(`its data key is held by ${closed.join(", ")} and by nothing that can be opened here`);
+  return {
+    ...message,
+    wrap: first.wrap,
+    wrapped: first.wrapped,
+    ...(others.length === 0 ? {} : { others: others.map(({ wrapped }) => wrapped) }),
+    notes: [...message.notes, ...closed.map((kind) => `held by ${kind} too, which is not opened here`)],
+  };
+}
+
+/** What the body and the header's tag are made of. */
+export interface Message {
+  readonly suite: Suite;
+  readonly messageId: Uint8Array;
+  readonly frameBytes: number;
+  readonly commitment: Uint8Array | undefined;
+}
+
+export function messageOf({ content, fixed }: Seal): Message {
+  const suite = suiteCalled(content.slice(CONTENT.length));
+  const messageId = bytesIn(fixed, MESSAGE_ID);
+  if (!suite || messageId.length !== MESSAGE_ID_BYTES[suite.version]) throw defect("a seal of no message");
+  const commitment = suite.version === 2 ? bytesIn(fixed, COMMITMENT) : undefined;
+  if (commitment && commitment.length !== COMMITMENT_BYTES) throw defect("a seal without its commitment");
+  return { suite, messageId, frameBytes: Number(fixed.get(FRAME_BYTES)), commitment };
+}
+
+const bytesIn = (fixed: ReadonlyMap<string, string>, name: string): Buffer =>
+  Buffer.from(fixed.get(name) ?? "", "base64");
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+
+/** Throws SEAL_FORGED where the key is not the message's, or its header is not as it was written. */
+export function checkMessage(seal: Seal, dataKey: DataKey): void {
+  checkedKey(seal, dataKey).fill(0);
+}
+
+/** The key of the body, once the header has proven it. The caller wipes it. */
+function checkedKey(seal: Seal, dataKey: DataKey): Buffer {
+  const { suite, messageId, commitment } = messageOf(seal);
+  if (commitment) checkCommitment(suite, messageId, commitment, dataKey);
+  const key = bodyKey(suite, messageId, dataKey);
+  if (seal.start === undefined || isSignedBy(key, seal.start)) return key;
+  key.fill(0);
+  throw forged();
+}
+
+function isSignedBy(key: Uint8Array, start: Uint8Array): boolean {
+  const { iv, tag, signedBytes } = parseHeader(start);
+  return timingSafeEqual(headerTag(key, iv, start.subarray(0, signedBytes)), tag);
+}
+
+export async function* openMessage(ciphertext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
+  const { suite, messageId, frameBytes } = messageOf(seal);
+  const key = checkedKey(seal, dataKey);
+  try {
+    const { signing } = suite;
+    const witness = signing && new Witness(signing, seal.context.get(SIGNER) ?? "");
+    witness?.sees(seal.start ?? new Uint8Array());
+    yield* openBody(ciphertext, { key, messageId, frameBytes, witness });
+  } finally {
+    key.fill(0);
+  }
+}
+
+export const sealedMessageSize = (plainBytes: number, seal: Seal): number =>
+  sealedSize(plainBytes, messageOf(seal).frameBytes);
+
+export function plainMessageSize(sealedBytes: number, seal: Seal): number | undefined {
+  const { frameBytes, suite } = messageOf(seal);
+  return plainSize(sealedBytes, frameBytes, suite.signing !== undefined);
+}
+
+export async function* sealMessage(plaintext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
+  const { suite, messageId, frameBytes } = messageOf(seal);
+  if (suite.signing || frameBytes === 0) throw unsupported("nothing new is sealed with a signature, or in one piece");
+  const key = bodyKey(suite, messageId, dataKey);
+  try {
+    yield* sealFrames(plaintext, { key, messageId, frameBytes });
+  } finally {
+    key.fill(0);
+  }
+}
+
+export function freshMessage(context: KeyContext, to: KeyUri): FreshSeal {
+  const suite = suiteCalled(FRESH_SUITE) as Suite;
+  const bytes = randomBytes(suite.keyBytes);
+  const dataKey = new DataKey(bytes);
+  bytes.fill(0);
+  const messageId = randomBytes(MESSAGE_ID_BYTES[suite.version]);
+  const fixed = new Map([
+    [MESSAGE_ID, base64(messageId)],
+    [FRAME_BYTES, String(FRESH_FRAME_BYTES)],
+    [COMMITMENT, base64(commitmentOf(suite, messageId, dataKey))],
+  ]);
+  const wrap = providerOf(to);
+  return {
+    seal: { format: ESDK, content: CONTENT + suite.id, wrap, context, form: "esdk", fixed, owns: [], notes: [] },
+    dataKey,
+  };
+}
+
+function unsignedHeader(seal: Seal): Buffer {
+  if (seal.wrapped === undefined) throw defect("a seal was written before its key was wrapped");
+  const body: HeaderBody = { ...messageOf(seal), context: seal.context, keys: [heldKey(seal.wrapped)] };
+  return headerBody(body);
+}
+
+/** A seal that was read is written as it stands: its keys may be others', which only their owners can write. */
+export function writeMessage(seal: Seal): SealBytes {
+  if (seal.wrapped === undefined) throw defect("a seal was written before its key was wrapped");
+  return { metadata: new Map(), startBytes: seal.start?.length ?? unsignedHeader(seal).length + signatureBytes(seal) };
+}
+
+const signatureBytes = (seal: Seal): number => (messageOf(seal).suite.version === 1 ? IV_BYTES + TAG_BYTES : TAG_BYTES);
+
+/**
+ * The header as it is to stand before an unchanged body. Under one key and one IV two tags over two headers give away the key that
+ * tags are made with, and with it every frame's: so the IV is random, which version 1 has room for, and begins with a bit that no
+ * frame's has. In version 2 it is zeros: only a message that is new is to have its header made here, or one whose owner said so.
+ */
+export function startMessage(seal: Seal, dataKey: DataKey | undefined): Uint8Array {
+  if (seal.start !== undefined) return seal.start;
+  if (!dataKey) throw defect("a header was to be made without its data key");
+  const { suite, messageId } = messageOf(seal);
+  const signed = unsignedHeader(seal);
+  const iv = suite.version === 1 ? randomIv() : Buffer.alloc(IV_BYTES);
+  const key = bodyKey(suite, messageId, dataKey);
+  try {
+    return Buffer.concat([signed, ...(suite.version === 1 ? [iv] : []), headerTag(key, iv, signed)]);
+  } finally {
+    key.fill(0);
+  }
+}
+
+/** Frames count theirs from zeros. */
+function randomIv(): Buffer {
+  const iv = randomBytes(IV_BYTES);
+  iv[0] = (iv[0] ?? 0) | 0x80;
+  return iv;
+}

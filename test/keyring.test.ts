@@ -1,0 +1,177 @@
+/** The official client (@aws-crypto/client-node) and this program read each other's messages. */
+import { randomBytes } from "node:crypto";
+import {
+  AlgorithmSuiteIdentifier,
+  buildClient,
+  CommitmentPolicy,
+  type KeyringNode,
+  RawAesKeyringNode,
+  RawAesWrappingSuiteIdentifier,
+} from "@aws-crypto/client-node";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { asSealiftError } from "../src/core/error.ts";
+import { type KeyUri, keyUri } from "../src/core/key.ts";
+import { SealiftKeyring } from "../src/keyring.ts";
+import { openGcpKms } from "../src/kms/gcp/gcp.ts";
+import type { Kms } from "../src/kms/kms.ts";
+import { openLocalKms } from "../src/kms/local.ts";
+import { openRsaKms } from "../src/kms/local/rsa.ts";
+import { type PocketGcpKms, startPocketGcpKms } from "../src/pocket/gcpkms.ts";
+import { copyObject } from "../src/transfer/copy.ts";
+import { openPlaintext } from "../src/transfer/read.ts";
+import { file, KEYS, SMALL, VECTORS } from "./envelope/esdk/vectors.ts";
+import { bytesOf, collect, Harbour, headOf, type KeyRing, makeKeyRing, rulesOf } from "./transfer/harness.ts";
+import { NEVER } from "./transfer/wayward.ts";
+
+/** Old suites too: the client's default refuses what does not commit. */
+const { encrypt, decrypt } = buildClient(CommitmentPolicy.FORBID_ENCRYPT_ALLOW_DECRYPT);
+const strict = buildClient(CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT);
+
+let ring: KeyRing;
+let cloud: PocketGcpKms;
+let gcp: Kms;
+let source: Kms[];
+let gcpKey: KeyUri;
+const LOCAL = ["local://aes-128", "local://aes-256", "local-rsa://rsa", "local://old"].map(keyUri);
+
+beforeAll(async () => {
+  ring = await makeKeyRing();
+  const put = (name: string, text: string) => writeFile(join(ring.directory, name), text, { mode: 0o600 });
+  for (const name of ["aes-128", "aes-256"]) await put(`${name}.key`, `${KEYS[name]?.material}\n`);
+  await put("rsa.pem", KEYS["rsa-4096-private"]?.material ?? "");
+  cloud = await startPocketGcpKms();
+  gcpKey = keyUri(`gcp-kms://${cloud.createKey("k")}`);
+  gcp = openGcpKms({ endpoint: cloud.url, anonymous: true });
+  source = [openLocalKms({ directory: ring.directory }), openRsaKms({ directory: ring.directory }), gcp];
+});
+afterAll(async () => {
+  await Promise.all(source.map((kms) => kms.close()));
+  await Promise.all([cloud.close(), ring.cleanup()]);
+});
+
+/** An object after its migration to Google. */
+async function moved(message: Buffer): Promise<{ body: Buffer; metadata: Record<string, string> }> {
+  const harbour = new Harbour(ring);
+  const listed = await harbour.plain("m", message);
+  const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [gcp] };
+  const rules = rulesOf({ wrapWith: gcpKey, allow: LOCAL });
+  const receipt = await copyObject(listed, shores, rules, { verify: true, signal: NEVER });
+  expect(receipt).toMatchObject({ outcome: "rewrapped", verified: true });
+  const metadata = (await headOf(harbour.destination, "m"))?.attributes.metadata ?? new Map<string, string>();
+  return { body: await bytesOf(harbour.destination, "m"), metadata: Object.fromEntries(metadata) };
+}
+
+const keyringFor = (metadata?: Record<string, string>, keys: readonly string[] = [gcpKey]) =>
+  new SealiftKeyring({ keys, metadata, kms: [gcp] });
+
+/** As this program reads it. */
+async function opened(message: Buffer): Promise<Buffer> {
+  const harbour = new Harbour(ring);
+  await harbour.plain("m", message);
+  const { head, body } = await harbour.source.inner.open("m", { signal: NEVER });
+  return collect(await openPlaintext(head, body, harbour.shores().envelopes, source, NEVER));
+}
+
+const errorOf = async (promise: Promise<unknown>): Promise<string> => {
+  try {
+    await promise;
+    return "no error";
+  } catch (thrown) {
+    return `${asSealiftError(thrown).code} ${thrown instanceof Error ? thrown.message : ""}`;
+  }
+};
+
+describe("messages that were moved to Google, read by the official client", () => {
+  const readable = VECTORS.filter(
+    ({ edks, id }) => edks[0]?.providerId !== "aws-kms-hierarchy" && !/^(3bd505b0|a04b2551|c4e1d9e3|7dd0f3b0)/.test(id),
+  );
+  for (const vector of readable) {
+    it(`${vector.suite} ${vector.description.slice(0, 30)} ${vector.id.slice(0, 8)}`, async () => {
+      const { body, metadata } = await moved(file(vector.file));
+      expect(body.equals(file(vector.file))).toBe(true);
+      const { plaintext } = await decrypt(keyringFor(metadata), body);
+      expect(plaintext.equals(SMALL)).toBe(true);
+    });
+  }
+});
+
+/** An enumeration in both directions; by name only. */
+const suites = Object.entries(AlgorithmSuiteIdentifier).filter(([name]) => name.startsWith("ALG_")) as [
+  string,
+  AlgorithmSuiteIdentifier,
+][];
+
+async function rawKeyring(): Promise<KeyringNode> {
+  const unencryptedMasterKey = new Uint8Array(
+    Buffer.from(await readFile(join(ring.directory, "old.key"), "latin1"), "base64"),
+  );
+  const wrappingSuite = RawAesWrappingSuiteIdentifier.AES256_GCM_IV12_TAG16_NO_PADDING;
+  return new RawAesKeyringNode({ keyName: "old", keyNamespace: "app", unencryptedMasterKey, wrappingSuite });
+}
+
+describe("messages that the official client writes", () => {
+  const context = { tenant: "42", zone: "zürich", "10": "ten" };
+
+  it("are of eleven suites", () => expect(suites.map(([, code]) => code.toString(16)).sort()).toHaveLength(11));
+
+  for (const [name, suiteId] of suites) {
+    const client = suiteId >= 0x0400 ? strict : { encrypt, decrypt };
+    it(`${name}: under a bare AES key, opened here, moved, and read by the client again`, async () => {
+      const plaintext = randomBytes(1000);
+      const written = await client.encrypt(await rawKeyring(), plaintext, {
+        suiteId,
+        frameLength: 100,
+        encryptionContext: context,
+      });
+      expect((await opened(written.result)).equals(plaintext)).toBe(true);
+      const { body, metadata } = await moved(written.result);
+      const read = await client.decrypt(keyringFor(metadata), body);
+      expect(read.plaintext.equals(plaintext)).toBe(true);
+      expect(read.messageHeader.encryptionContext).toMatchObject(context);
+    });
+
+    it(`${name}: under Google KMS by this keyring, opened here and by the client`, async () => {
+      const plaintext = randomBytes(100);
+      const written = await client.encrypt(keyringFor(), plaintext, { suiteId, encryptionContext: context });
+      expect((await opened(written.result)).equals(plaintext)).toBe(true);
+      expect((await client.decrypt(keyringFor(), written.result)).plaintext.equals(plaintext)).toBe(true);
+    });
+  }
+});
+
+describe("the keyring refuses", () => {
+  const message = file(VECTORS.find(({ id }) => id.startsWith("8b30be2b"))?.file ?? "");
+  const other = file(VECTORS.find(({ id }) => id.startsWith("9abd86d3"))?.file ?? "");
+
+  it("to be made without a key, or with what is none", () => {
+    expect(() => keyringFor(undefined, [])).toThrow(/without a key/);
+    expect(() => keyringFor(undefined, ["projects/p"])).toThrow(/not a key URI/);
+  });
+
+  it("a key that it was not told to open", async () => {
+    const { body, metadata } = await moved(message);
+    const strange = gcpKey.replace(/k$/, "other");
+    expect(await errorOf(decrypt(keyringFor(metadata, [strange]), body))).toMatch(/which the keyring does not list/);
+    const written = await encrypt(keyringFor(), "text");
+    expect(await errorOf(decrypt(keyringFor(undefined, [strange]), written.result))).toMatch(/does not list/);
+  });
+
+  it("another message's data key, whatever its metadata says", async () => {
+    const [first, second] = [await moved(message), await moved(other)];
+    expect(await errorOf(decrypt(keyringFor(first.metadata), second.body))).not.toBe("no error");
+    const renamed = { ...first.metadata, "sealift-esdk-message": second.metadata["sealift-esdk-message"] ?? "" };
+    expect(await errorOf(decrypt(keyringFor(renamed), second.body))).toMatch(/does not open/);
+  });
+
+  it("metadata that is only a part of it", async () => {
+    const { body, metadata } = await moved(message);
+    const { "sealift-esdk-uri": _, ...rest } = metadata;
+    expect(await errorOf(decrypt(keyringFor(rest), body))).toMatch(/sealift-esdk-uri is missing/);
+  });
+
+  it("and leaves alone what is not its own", async () => {
+    expect(await errorOf(decrypt(keyringFor(), message))).toMatch(/unencryptedDataKey has not been set/);
+  });
+});
