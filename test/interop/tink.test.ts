@@ -101,6 +101,7 @@ describe.skipIf(absent !== undefined || writers.length === 0)(
         const message: Message = { writer, variant: "AES256_GCM", wrap, context: {}, sample };
         const as = { wrap, kmsKey: world.keys[place] };
         expect(await complaints(bench, place, sample.key, message, as)).toEqual([]);
+        if (sample.sizeBytes !== 1) continue;
         // S3EC's bodies are bound to nothing, so Tink must be told of nothing.
         const bound = { ...message, context: { associatedData: "something" } };
         expect(await complaints(bench, place, sample.key, bound, as)).toHaveLength(libraries.length);
