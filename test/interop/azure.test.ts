@@ -1,8 +1,8 @@
 /** Azure's client-side encryption, moved: Azure's client opens what arrived, once it is given a key that asks the new key service. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Bench, catComplaints, complaints, notCarried, openBench } from "./bench.ts";
+import { type Bench, catComplaints, complaints, nothingOf, openBench } from "./bench.ts";
 
-const why = notCarried("azure");
+const why = nothingOf("azure");
 
 describe.skipIf(why !== undefined)(`Azure client-side encryption (${why ?? "carried"})`, { timeout: 120_000 }, () => {
   let bench: Bench;

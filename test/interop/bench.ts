@@ -31,11 +31,12 @@ export interface Bench {
 
 const schema = readFileSync(new URL("../../config/migration.schema.json", import.meta.url), "utf8");
 
-/** Why a format is not moved here; undefined: it is. Some formats are of no use without their field of the job. */
-export function notCarried(format: Format, field?: string): string | undefined {
-  if (!existsSync(new URL(`../../src/envelope/${format}`, import.meta.url)))
-    return `this version does not carry the format ${format}`;
-  return field === undefined || schema.includes(`"${field}"`) ? undefined : `this version has no field ${field}`;
+/** Why there is nothing to see of a format; undefined: there is. Some formats are of no use without their field of the job. */
+export function nothingOf(format: Format, field?: string): string | undefined {
+  if (!existsSync(new URL(`../../src/envelope/${format}`, import.meta.url))) return "this version does not carry it";
+  if (field !== undefined && !schema.includes(`"${field}"`)) return `this version has no field ${field}`;
+  const reasons = LIBRARIES.filter((one) => one.format === format).map(missing);
+  return reasons.includes(undefined) ? undefined : `no client is installed: ${reasons.join("; ")}`;
 }
 
 const SIZES = [0, 1, 4097];
@@ -51,7 +52,8 @@ export async function openBench(
   const libraries = LIBRARIES.filter((one) => one.format === format && missing(one) === undefined);
   const world = await openWorld();
   const clients = new Map<string, OpenClient>();
-  await Promise.all(libraries.map(async (one) => clients.set(one.id, await openClient(one.command(), world.clouds))));
+  const open = async (one: Library) => clients.set(one.id, await openClient(one.command(), world.clouds));
+  await Promise.all(libraries.map(open));
   const ask: Bench["ask"] = ({ id }, request) => {
     const client = clients.get(id);
     if (client === undefined) throw new Error(`${id} is not open`);

@@ -3,10 +3,10 @@
  * where its key comes to stand beside it, it is the same message, and they open it as before.
  */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Bench, catComplaints, complaints, type Message, notCarried, openBench } from "./bench.ts";
+import { type Bench, catComplaints, complaints, type Message, nothingOf, openBench } from "./bench.ts";
 import { get } from "./crossing.ts";
 
-const why = notCarried("esdk", "esdk");
+const why = nothingOf("esdk", "esdk");
 /** Of the suites offered, the one that gets a new header unasked: neither signed nor key-committing. */
 const PLAIN = "0178";
 /** The one that gets it where the job says so. */
