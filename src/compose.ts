@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
+import { envelopesOf } from "./compose/envelopes.ts";
 import { secret } from "./config.ts";
 import { parseStoreUrl, type StoreUrl } from "./config/url.ts";
 import { Budget } from "./core/budget.ts";
@@ -11,13 +12,6 @@ import { SealiftError } from "./core/error.ts";
 import type { CredentialReferences, Job, KmsAccess, Shore } from "./core/job.ts";
 import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
 import { type Ceiling, OwnCeiling } from "./core/pace.ts";
-import type { Envelope } from "./envelope/envelope.ts";
-import { esdk } from "./envelope/esdk/esdk.ts";
-import { esdkSidecar } from "./envelope/esdk/sidecar.ts";
-import { plain } from "./envelope/plain.ts";
-import { s3ecV1 } from "./envelope/s3ec/v1.ts";
-import { s3ecV2 } from "./envelope/s3ec/v2.ts";
-import { s3ecV3 } from "./envelope/s3ec/v3.ts";
 import type { Kms } from "./kms/kms.ts";
 import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
@@ -49,9 +43,6 @@ export interface OpenedStore {
   readonly prefix: string;
 }
 
-/** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
-export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, esdk, esdkSidecar, plain];
-
 /** Opens both sides of a job; on failure nothing stays open. */
 export async function openShores(job: Job, budgets: Budgets = processBudgets()): Promise<Shores> {
   const opened: { close(): Promise<void> }[] = [];
@@ -78,7 +69,7 @@ export async function openShores(job: Job, budgets: Budgets = processBudgets()):
       sourceKms,
       destinationKms,
       rewrapped: new RewrappedKeys(),
-      envelopes: ENVELOPES,
+      envelopes: envelopesOf(job),
       close,
     };
   } catch (error) {

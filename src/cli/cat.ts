@@ -5,7 +5,8 @@
  * ones are read twice, once to verify and once to print, both pinned to one version. A store that answers the second read with
  * other bytes is caught at the end of it (exit 7): whoever cannot bear that pipes into something that can be withdrawn.
  */
-import { ENVELOPES, kmsAccess, openKms, openStore } from "../compose.ts";
+import { kmsAccess, openKms, openStore } from "../compose.ts";
+import { ENVELOPES } from "../compose/envelopes.ts";
 import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
 import { wrappedKeys } from "../envelope/envelope.ts";

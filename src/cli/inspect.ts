@@ -1,5 +1,6 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
-import { ENVELOPES, openStore } from "../compose.ts";
+import { openStore } from "../compose.ts";
+import { ENVELOPES } from "../compose/envelopes.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";

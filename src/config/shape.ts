@@ -130,6 +130,12 @@ const options = z.strictObject({
       "Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse",
     ),
   serverKey: text.optional().describe("KMS key of the destination provider for fallback: server"),
+  esdk: z
+    .enum(["auto", "sidecar", "in-place"])
+    .default("auto")
+    .describe(
+      "AWS Encryption SDK messages: the new wrapped key beside the message, in its header (unsigned suites), or in the header where that is safe",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

@@ -80,6 +80,8 @@ export interface JobOptions {
   readonly fallback: "seal" | "server" | "copy" | "refuse";
   /** The provider-side key for fallback: server. */
   readonly serverKey?: string | undefined;
+  /** Where the data key of an AWS Encryption SDK message goes: into its header, beside it, or as its suite lets it. */
+  readonly esdk: "auto" | "sidecar" | "in-place";
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

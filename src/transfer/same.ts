@@ -9,7 +9,7 @@ import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
 import { isProven, type Pair, sameContent } from "./content.ts";
-import { openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
+import { isExact, openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
 import { attributesOf, type Move, writerOf } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
@@ -78,10 +78,13 @@ const startsAlike = (expected: Seal, found: Seal): boolean =>
     expected.content === found.content &&
     expected.wrap === found.wrap);
 
-/** AWS envelopes mostly do not name their key: there the stamp has to. */
+/**
+ * AWS envelopes mostly do not name their key, or name it by its ARN where the job says an alias: there the stamp has to. A false one
+ * would open nothing: the KMS is asked for the job's key.
+ */
 function isUnder(key: KeyUri, { scheme, raw, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
   if (scheme !== keyScheme(key) || raw !== undefined) return false;
-  return uri === undefined ? stampedKey(attributes.metadata, key) : uri === key;
+  return uri === undefined || !isExact(key) ? stampedKey(attributes.metadata, key) : uri === key;
 }
 
 function bytesDiffer({ source, move, standing }: Pair, found: Recognised): string | undefined {

@@ -5,13 +5,13 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   createLocalKey,
   describeEndpoints,
-  ENVELOPES,
   kmsAccess,
   openShores,
   openStore,
   processBudgets,
   sourceSchemes,
 } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { parseJob } from "../../src/config/job.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import type { Job, Shore } from "../../src/core/job.ts";

@@ -48,6 +48,7 @@ describe("job file", () => {
       verify: "sample",
       pageObjects: 1000,
       transfers: 64,
+      esdk: "auto",
       hugeBytes: "512M",
     });
     expect(job.retry).toEqual({ attempts: 6, delayMs: 200 });

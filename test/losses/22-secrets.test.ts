@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ENVELOPES } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { recognise } from "../../src/transfer/recognise.ts";
 import { signal } from "../pipeline/world.ts";
 import { lossClass, type Scenario } from "./losses.ts";

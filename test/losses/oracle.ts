@@ -3,7 +3,7 @@
  * envelopes are opened with the destination's key alone, sums are added up again.
  */
 import { exitCodeOf } from "../../src/cli/follow.ts";
-import { ENVELOPES } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { type Code, CODES, SealiftError } from "../../src/core/error.ts";
 import { OUTCOME_LETTER, OUTCOMES, type Outcome } from "../../src/core/plan.ts";
 import { finalState } from "../../src/ledger/audit.ts";

@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { ENVELOPES } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { openWorkAt } from "../../src/compose/work.ts";
 import { OwnCeiling } from "../../src/core/pace.ts";
 import { sumCounts } from "../../src/core/plan.ts";

@@ -10,7 +10,7 @@ import { Budget } from "../../src/core/budget.ts";
 import { asSealiftError } from "../../src/core/error.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
 import type { ObjectHead } from "../../src/core/object.ts";
-import { ENVELOPES } from "../../src/compose.ts";
+import { ENVELOPES } from "../../src/compose/envelopes.ts";
 import { openAwsKms } from "../../src/kms/aws.ts";
 import { openGcpKms } from "../../src/kms/gcp/gcp.ts";
 import { openGcsStore } from "../../src/store/gcs/gcs.ts";

@@ -4,7 +4,7 @@
  *   object   | header (header.ts), its tag | body (body.ts) | footer (signature.ts), in suites that sign |
  *
  * The header's tag is made with the data key over all of the header, wrapped keys included, so that a data key which opens is proven
- * to be this message's. Under another key the message stays as it is, byte for byte, and the wrapped key stands beside it: sidecar.ts.
+ * to be this message's. Where it goes under another key: esdk.ts.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { DataKey, type KeyContext, type KeyUri } from "../../core/key.ts";
@@ -39,6 +39,7 @@ const COMMITMENT = "commitment";
 const FRESH_FRAME_BYTES = 4096;
 const FRESH_SUITE = "0478";
 
+export const NOTE_HELD = "held by";
 const NOTE_UNCOMMITTED = "no key commitment; readers that demand it refuse the message";
 
 /** How much of the object's start holds the header; 0: it is no message, or a broken one. */
@@ -99,7 +100,7 @@ export function readHeld(head: ObjectHead, start: Uint8Array): Seal | undefined 
     wrap: first.wrap,
     wrapped: first.wrapped,
     ...(others.length === 0 ? {} : { others: others.map(({ wrapped }) => wrapped) }),
-    notes: [...message.notes, ...closed.map((kind) => `held by ${kind} too, which is not opened here`)],
+    notes: [...message.notes, ...closed.map((kind) => `${NOTE_HELD} ${kind} too, which is not opened here`)],
   };
 }
 
@@ -214,6 +215,7 @@ const signatureBytes = (seal: Seal): number => (messageOf(seal).suite.version ==
  * frame's has. In version 2 it is zeros: only a message that is new is to have its header made here, or one whose owner said so.
  */
 export function startMessage(seal: Seal, dataKey: DataKey | undefined): Uint8Array {
+  if (seal.format !== ESDK) throw defect(`a seal of ${seal.format} was given to ${ESDK}`);
   if (seal.start !== undefined) return seal.start;
   if (!dataKey) throw defect("a header was to be made without its data key");
   const { suite, messageId } = messageOf(seal);

@@ -1,7 +1,7 @@
 /** What a worker of the bench is given in place of real shores, and everything by which it is told so. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { ENVELOPES } from "../../../src/compose.ts";
+import { ENVELOPES } from "../../../src/compose/envelopes.ts";
 import { rulesOf } from "../../../src/compose/work.ts";
 import { parseJob } from "../../../src/config/job.ts";
 import type { Job } from "../../../src/core/job.ts";

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { CreateBucketCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ENVELOPES } from "../../../src/compose.ts";
+import { ENVELOPES } from "../../../src/compose/envelopes.ts";
 import { Budget } from "../../../src/core/budget.ts";
 import { DataKey, keyUri } from "../../../src/core/key.ts";
 import { openAwsKms } from "../../../src/kms/aws.ts";

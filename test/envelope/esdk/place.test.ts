@@ -1,0 +1,120 @@
+/** Where the data key goes, by suite and by what the job says; and what of a message is changed when its header is written anew. */
+import { describe, expect, it } from "vitest";
+import { type Seal, withWrapped } from "../../../src/envelope/envelope.ts";
+import { type EsdkPlace, esdkAs } from "../../../src/envelope/esdk/esdk.ts";
+import { parseHeader } from "../../../src/envelope/esdk/header.ts";
+import { ALL_KEYS, AWS_KEY, codeOf, GCP_KEY, wrappedFor } from "../material.ts";
+import { file, keyOf, opened, OWN, read, SMALL, VECTORS } from "./vectors.ts";
+
+const OPENED = VECTORS.filter(
+  ({ edks, id }) => edks[0]?.providerId !== "aws-kms-hierarchy" && !/^(3bd505b0|a04b2551|c4e1d9e3|7dd0f3b0)/.test(id),
+);
+const SIGNED = /^0[235]/;
+
+const placeOf = async (suite: string, place: EsdkPlace): Promise<string> => {
+  const vector = VECTORS.find((each) => each.suite === suite && each.edks[0]?.providerId !== "aws-kms-hierarchy");
+  if (!vector) throw new Error(`no vector of ${suite}`);
+  const { seal } = read(file(vector.file));
+  try {
+    return esdkAs(place).retarget(seal, AWS_KEY).format;
+  } catch {
+    return codeOf(() => esdkAs(place).retarget(seal, AWS_KEY));
+  }
+};
+
+describe("the place of the new wrapped key", () => {
+  it.each([
+    ["0014", "auto", "esdk"],
+    ["0178", "auto", "esdk"],
+    ["0378", "auto", "esdk-sidecar"],
+    ["0478", "auto", "esdk-sidecar"],
+    ["0578", "auto", "esdk-sidecar"],
+    ["0178", "sidecar", "esdk-sidecar"],
+    ["0578", "sidecar", "esdk-sidecar"],
+    ["0478", "in-place", "esdk"],
+    ["0214", "in-place", "SEAL_UNSUPPORTED"],
+    ["0578", "in-place", "SEAL_UNSUPPORTED"],
+  ] as const)("of suite %s, %s: %s", async (suite, place, expected) => {
+    expect(await placeOf(suite, place)).toBe(expected);
+  });
+
+  it("is told to the operator where it costs the old holders their access, or the body its integrity", () => {
+    const { seal } = read(file(VECTORS.find(({ id }) => id.startsWith("8b30be2b"))?.file ?? ""));
+    expect(esdkAs("in-place").retarget(seal, AWS_KEY).notes.join()).toMatch(
+      /one data key takes the place.*forge its body/,
+    );
+    expect(esdkAs("auto").retarget(seal, AWS_KEY).notes.join()).not.toMatch(/forge/);
+  });
+});
+
+function rewritten(message: Buffer, key: string): { start: Buffer; seal: Seal; body: Buffer } {
+  const { seal } = read(message);
+  const place = esdkAs("in-place");
+  const moved = withWrapped(place.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
+  const start = Buffer.from(place.start?.(moved, keyOf(key)) ?? []);
+  return { start, seal: moved, body: message.subarray(seal.start?.length ?? 0) };
+}
+
+describe("a header written anew", () => {
+  const subjects = [
+    ...OPENED.filter(({ suite }) => !SIGNED.test(suite)).map((vector) => ({
+      name: `${vector.suite} ${vector.id.slice(0, 8)}`,
+      message: file(vector.file),
+      key: vector.dataKeyHex,
+      plaintext: SMALL,
+    })),
+    ...OWN.filter(({ suite }) => !SIGNED.test(suite)).map((vector) => ({
+      name: `self-made, in one piece, ${vector.suite}`,
+      message: Buffer.from(vector.messageHex, "hex"),
+      key: vector.dataKeyHex,
+      plaintext: Buffer.from(vector.plaintextUtf8),
+    })),
+  ];
+
+  it.each(subjects)(
+    "$name: stands before the same body and opens with the same key",
+    async ({ message, key, plaintext }) => {
+      const { start, body } = rewritten(message, key);
+      const again = Buffer.concat([start, body]);
+      expect((await opened(again, keyOf(key))).equals(plaintext)).toBe(true);
+      const [old, now] = [parseHeader(message), parseHeader(again)];
+      expect(now.keys.map(({ provider }) => provider)).toEqual(["gcp-kms"]);
+      expect([...now.context]).toEqual([...old.context]);
+      expect(Buffer.from(now.messageId).equals(old.messageId)).toBe(true);
+      expect(now.suite).toBe(old.suite);
+      expect(now.frameBytes).toBe(old.frameBytes);
+      expect(now.commitment && Buffer.from(now.commitment)).toEqual(old.commitment && Buffer.from(old.commitment));
+    },
+  );
+
+  it.each(subjects.filter(({ name }) => !/0478/.test(name)))(
+    "$name: has an IV of its own that no frame has",
+    ({ message, key }) => {
+      const ivs = new Set<string>();
+      for (let turn = 0; turn < 8; turn++) {
+        const { iv } = parseHeader(rewritten(message, key).start);
+        expect((iv[0] ?? 0) & 0x80).toBe(0x80);
+        ivs.add(Buffer.from(iv).toString("hex"));
+      }
+      expect(ivs.size).toBe(8);
+    },
+  );
+
+  it("is as long as it was said to be, whatever the key", () => {
+    const [subject] = subjects;
+    const { seal } = read(subject?.message ?? Buffer.alloc(0));
+    for (const to of ALL_KEYS) {
+      const moved = withWrapped(esdkAs("in-place").retarget(seal, to), wrappedFor(to));
+      const start = esdkAs("auto").start?.(moved, keyOf(subject?.key ?? "")) ?? Buffer.alloc(0);
+      expect(esdkAs("auto").write(moved)).toEqual({ metadata: new Map(), startBytes: start.length });
+    }
+  });
+
+  it("is not written without the data key, nor of a seal that stands beside its message", async () => {
+    const { seal } = read(file(VECTORS.find(({ id }) => id.startsWith("b2de7be8"))?.file ?? ""));
+    const moved = withWrapped(esdkAs("auto").retarget(seal, AWS_KEY), wrappedFor(AWS_KEY));
+    expect(await codeOf(() => esdkAs("auto").start?.(moved, undefined))).toBe("INTERNAL");
+    const beside = esdkAs("sidecar").retarget(seal, AWS_KEY);
+    expect(await codeOf(() => esdkAs("sidecar").start?.(beside, keyOf("07".repeat(32))))).toBe("INTERNAL");
+  });
+});
