@@ -1,8 +1,10 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
+import { ENVELOPES, envelopesOf } from "../compose/envelopes.ts";
 import { parseShore } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
+import type { Envelope } from "../envelope/envelope.ts";
 import type { Invocation, Options } from "./command.ts";
 import { usage } from "./flags.ts";
 import { readJob } from "./jobfile.ts";
@@ -44,6 +46,8 @@ export interface ObjectAccess {
   readonly shore: Shore;
   readonly key: string;
   readonly localDirectory?: string | undefined;
+  /** The formats, as the job has them read. */
+  readonly envelopes: readonly Envelope[];
 }
 
 export async function objectAccess(invocation: Invocation): Promise<ObjectAccess> {
@@ -65,7 +69,12 @@ function byFlags(url: string, { flags }: Invocation): ObjectAccess {
   const bucket = parseStoreUrl(url);
   const root = bucket.scheme === "file" ? url : `${bucket.scheme}://${bucket.bucket}/`;
   const shore = parseShore({ ...written, url: root, ...(Object.keys(kms).length > 0 ? { kms } : {}) }, "flags");
-  return { shore, key: bucket.prefix + (flags.text("object") ?? ""), localDirectory: flags.text("key-directory") };
+  return {
+    shore,
+    key: bucket.prefix + (flags.text("object") ?? ""),
+    localDirectory: flags.text("key-directory"),
+    envelopes: ENVELOPES,
+  };
 }
 
 /** `--kms-ca-file` as `caFile`: job file and command line speak of the same settings. */
@@ -88,7 +97,7 @@ async function byJob(url: string, path: string, { flags }: Invocation): Promise<
   const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
-    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory };
+    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory, envelopes: envelopesOf(job) };
   }
   throw usage(`${url} lies neither in the source nor in the destination of ${path}`);
 }

@@ -6,10 +6,9 @@
  * other bytes is caught at the end of it (exit 7): whoever cannot bear that pipes into something that can be withdrawn.
  */
 import { kmsAccess, openKms, openStore } from "../compose.ts";
-import { ENVELOPES } from "../compose/envelopes.ts";
 import { asSealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
-import { wrappedKeys } from "../envelope/envelope.ts";
+import { type Envelope, wrappedKeys } from "../envelope/envelope.ts";
 import type { Kms } from "../kms/kms.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { checkAsListed, pinOf } from "../transfer/pinned.ts";
@@ -48,9 +47,9 @@ export const cat: Command = {
 };
 
 async function printPlaintext(store: ObjectStore, access: ObjectAccess, invocation: Invocation): Promise<void> {
-  const sealed = await readSeal(store, access.key, invocation.signal);
+  const sealed = await readSeal(store, access.key, access.envelopes, invocation.signal);
   const kms = await kmsFor(sealed, access);
-  const read = () => plaintext(store, sealed, kms, invocation.signal);
+  const read = () => plaintext(store, sealed, access.envelopes, kms, invocation.signal);
   try {
     const isProvenLate = sealed.envelope.verifies === "at-end" && !invocation.flags.is("unverified");
     if (!isProvenLate) await print(await read(), invocation);
@@ -78,6 +77,7 @@ async function kmsFor({ seal }: Sealed, { shore, localDirectory }: ObjectAccess)
 async function plaintext(
   store: ObjectStore,
   { head }: Sealed,
+  envelopes: readonly Envelope[],
   kms: readonly Kms[],
   signal: AbortSignal,
 ): Promise<ByteStream> {
@@ -88,7 +88,7 @@ async function plaintext(
     await opened.cancel();
     throw error;
   }
-  return openPlaintext(head, opened.body, ENVELOPES, kms, signal);
+  return openPlaintext(head, opened.body, envelopes, kms, signal);
 }
 
 /** The whole plaintext, and only then the first byte of it. */

@@ -1,10 +1,9 @@
 /** `sealift inspect`: how one object is sealed, without opening anything. */
 import { openStore } from "../compose.ts";
-import { ENVELOPES } from "../compose/envelopes.ts";
 import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
-import { bodyBytes } from "../envelope/envelope.ts";
+import { bodyBytes, type Envelope } from "../envelope/envelope.ts";
 import type { ObjectStore } from "../store/store.ts";
 import { Nearby } from "../transfer/divided.ts";
 import { type Recognised, recognise, startOf } from "../transfer/recognise.ts";
@@ -19,10 +18,10 @@ export const inspect: Command = {
   options: ACCESS_OPTIONS,
   positionalsMax: 1,
   run: async (invocation) => {
-    const { shore, key } = await objectAccess(invocation);
+    const { shore, key, envelopes } = await objectAccess(invocation);
     const { store } = await openStore(shore);
     try {
-      const sealed = await readSeal(store, key, invocation.signal);
+      const sealed = await readSeal(store, key, envelopes, invocation.signal);
       const report = { store: store.name, ...describe(sealed) };
       if (invocation.json) invocation.output.json(report);
       else for (const line of asLines(report)) invocation.output.line(line);
@@ -43,12 +42,17 @@ export interface Sealed extends Recognised {
 }
 
 /** The object's head and the one envelope that claims it. Throws STORE_NOT_FOUND, SEAL_MALFORMED, SEAL_UNSUPPORTED. */
-export async function readSeal(store: ObjectStore, key: string, signal: AbortSignal): Promise<Sealed> {
+export async function readSeal(
+  store: ObjectStore,
+  key: string,
+  envelopes: readonly Envelope[],
+  signal: AbortSignal,
+): Promise<Sealed> {
   const now = await store.head(key, signal);
   if (now === undefined) throw new SealiftError("STORE_NOT_FOUND", `not in ${store.name}`);
-  const nearby = new Nearby({ store, prefix: "", envelopes: ENVELOPES, signal }, undefined);
+  const nearby = new Nearby({ store, prefix: "", envelopes, signal }, undefined);
   const { head, file } = await nearby.whole(now);
-  return { head, file, ...recognise(head, await startOf(store, head, ENVELOPES, signal), ENVELOPES) };
+  return { head, file, ...recognise(head, await startOf(store, head, envelopes, signal), envelopes) };
 }
 
 /** Everything but the wrapped key itself: it is no secret, and still nobody's business in a terminal or a ticket. */

@@ -2,7 +2,7 @@
 import type { Job } from "../core/job.ts";
 import type { Envelope } from "../envelope/envelope.ts";
 import { esdk, esdkAs } from "../envelope/esdk/esdk.ts";
-import { esdkSidecar } from "../envelope/esdk/sidecar.ts";
+import { esdkSidecar, sidecarWith } from "../envelope/esdk/sidecar.ts";
 import { plain } from "../envelope/plain.ts";
 import { s3ecV1 } from "../envelope/s3ec/v1.ts";
 import { s3ecV2 } from "../envelope/s3ec/v2.ts";
@@ -11,6 +11,13 @@ import { s3ecV3 } from "../envelope/s3ec/v3.ts";
 /** The formats in the order in which they are asked; plain claims only what shows no sign of any other. */
 export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, esdk, esdkSidecar, plain];
 
-/** As the job wants them to stand at the destination. */
-export const envelopesOf = ({ options }: Job): readonly Envelope[] =>
-  options.esdk === "auto" ? ENVELOPES : ENVELOPES.map((each) => (each === esdk ? esdkAs(options.esdk) : each));
+/** As the job wants them to be read, and to stand at the destination. */
+export function envelopesOf({ keys, options }: Job): readonly Envelope[] {
+  const keptOut = new Map(Object.entries(keys.esdkContext));
+  if (options.esdk === "auto" && keptOut.size === 0) return ENVELOPES;
+  const own = new Map([
+    [esdk, esdkAs(options.esdk, keptOut)],
+    [esdkSidecar, sidecarWith(keptOut)],
+  ]);
+  return ENVELOPES.map((each) => own.get(each) ?? each);
+}

@@ -100,6 +100,11 @@ const keys = z.strictObject({
     .describe("AWS account id or Google project whose keys may be opened where keys.allow is empty"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
+  esdkContext: contextMap
+    .default({})
+    .describe(
+      "Pairs that writers of AWS Encryption SDK messages kept out of them (required encryption context): bound where a message lacks them",
+    ),
   localDirectory: absolutePath(
     "Directory of local:// (NAME.key) and local-rsa:// (NAME.pem) keys, mode 0700",
   ).optional(),

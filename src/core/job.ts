@@ -58,6 +58,8 @@ export interface JobKeys {
   readonly requireContext: Readonly<Record<string, string>>;
   /** The key context of objects that are sealed afresh. */
   readonly sealContext: Readonly<Record<string, string>>;
+  /** Pairs that writers of AWS Encryption SDK messages bound and left out of them. */
+  readonly esdkContext: Readonly<Record<string, string>>;
   /** Where `local://` and `local-rsa://` keys live. */
   readonly localDirectory?: string | undefined;
   /** Most requests a second to the source's key service, over all workers; absent: whatever it lets through. */

@@ -35,7 +35,7 @@ const UNSIGNED_V1 = /^0[01]/;
 const HIDING = VECTORS.filter(({ id }) => /^(3bd505b0|a04b2551|c4e1d9e3|7dd0f3b0)/.test(id));
 
 let home = "";
-const jobs = { there: "", back: "", straight: "" };
+const jobs = { there: "", back: "", pairs: "" };
 const closing: (() => Promise<void>)[] = [];
 let awsKey = keyUri("aws-kms://none");
 
@@ -71,6 +71,12 @@ beforeAll(async () => {
   const localDirectory = join(home, "keys");
   const wrapWith = `gcp-kms://${GCP_KEY}`;
   jobs.there = await write("there", old, gone, { wrapWith, allow: [awsKey, ...local], localDirectory });
+  jobs.pairs = await write("pairs", old, gone, {
+    wrapWith,
+    allow: local,
+    localDirectory,
+    esdkContext: { a: "a", b: "b" },
+  });
   jobs.back = await write("back", gone, { ...aws, url: "s3://home-bucket" }, { wrapWith: awsKey, allow: [wrapWith] });
 });
 
@@ -228,5 +234,20 @@ describe("what is refused, with nothing written", () => {
     await within(jobs.there, async ({ destination }) => {
       for (const { key } of receipts) expect(await destination.head(key, signal)).toBeUndefined();
     });
+  });
+});
+
+describe("pairs that writers kept out of their messages", () => {
+  test("are bound where the job says them: the message moves, is found again, and cat prints it with that job only", async () => {
+    for (const outcome of ["rewrapped", "already"]) {
+      const receipts = (await carried(jobs.pairs)).filter(({ key }) => key.startsWith("hiding"));
+      expect(receipts.filter((receipt) => receipt.outcome !== outcome || !receipt.verified)).toEqual([]);
+      expect(receipts.length).toBe(HIDING.length);
+    }
+    const url = `gs://new-bucket/hiding-${HIDING[0]?.id}`;
+    const read = await perform(["cat", url, "--job", join(home, "pairs.json")]);
+    expect(read.stdoutBytes.equals(SMALL)).toBe(true);
+    const without = await perform(["cat", url, "--job", join(home, "there.json")]);
+    expect([without.code === 0, without.stdoutBytes.length]).toEqual([false, 0]);
   });
 });

@@ -9,7 +9,7 @@
  *
  * A signature is over the header too, and its key is gone.
  */
-import type { KeyUri } from "../../core/key.ts";
+import type { KeyContext, KeyUri } from "../../core/key.ts";
 import type { Envelope, Seal } from "../envelope.ts";
 import { headDecides } from "../foreign.ts";
 import {
@@ -18,6 +18,7 @@ import {
   freshMessage,
   messageOf,
   NOTE_HELD,
+  NOTHING_KEPT_OUT,
   openMessage,
   plainMessageSize,
   readHeld,
@@ -56,11 +57,12 @@ function retarget(place: EsdkPlace, seal: Seal, to: KeyUri): Seal {
   return place === "auto" ? beside(seal, to) : inHeader(seal, to, [NOTE_REPLACED, NOTE_REUSED]);
 }
 
-export const esdkAs = (place: EsdkPlace): Envelope => ({
+/** `keptOut`: pairs that writers left out of their messages (message.ts). */
+export const esdkAs = (place: EsdkPlace, keptOut: KeyContext = NOTHING_KEPT_OUT): Envelope => ({
   id: ESDK,
   verifies: "at-end",
   wants: (head, start) => (headDecides(head) ? 0 : wantsHeader(start)),
-  read: readHeld,
+  read: (head, start) => readHeld(head, start, keptOut),
   retarget: (seal, to) => retarget(place, seal, to),
   check: checkMessage,
   write: writeMessage,

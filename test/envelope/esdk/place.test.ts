@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type Seal, withWrapped } from "../../../src/envelope/envelope.ts";
 import { type EsdkPlace, esdkAs } from "../../../src/envelope/esdk/esdk.ts";
 import { parseHeader } from "../../../src/envelope/esdk/header.ts";
-import { ALL_KEYS, AWS_KEY, codeOf, GCP_KEY, wrappedFor } from "../material.ts";
+import { ALL_KEYS, AWS_KEY, codeOf, GCP_KEY, headOf, wrappedFor } from "../material.ts";
 import { file, keyOf, opened, OWN, read, SMALL, VECTORS } from "./vectors.ts";
 
 const OPENED = VECTORS.filter(
@@ -99,6 +99,25 @@ describe("a header written anew", () => {
       expect(ivs.size).toBe(8);
     },
   );
+
+  it("leaves out the pairs that its writer kept out, and is signed over them", async () => {
+    const vector = VECTORS.find(({ id }) => id.startsWith("3bd505b0"));
+    const message = file(vector?.file ?? "");
+    const key = vector?.dataKeyHex ?? "";
+    const place = esdkAs("in-place", new Map([["b", "b"]]));
+    const seal = place.read(headOf({}, message.length), message);
+    if (seal === undefined) throw new Error("not recognised");
+    const moved = withWrapped(place.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
+    expect([...moved.context]).toEqual([
+      ["a", "a"],
+      ["b", "b"],
+    ]);
+    const start = Buffer.from(place.start?.(moved, keyOf(key)) ?? []);
+    const again = Buffer.concat([start, message.subarray(seal.start?.length ?? 0)]);
+    expect([...parseHeader(again).context]).toEqual([["a", "a"]]);
+    expect(await codeOf(() => opened(again, keyOf(key)))).toBe("SEAL_FORGED");
+    expect((await opened(again, keyOf(key), undefined, new Map([["b", "b"]]))).equals(SMALL)).toBe(true);
+  });
 
   it("is as long as it was said to be, whatever the key", () => {
     const [subject] = subjects;
