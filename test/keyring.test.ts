@@ -210,6 +210,22 @@ describe("messages that were moved to AWS, read by the official client and its o
     expect((await decrypt(officialKeyring(), home.body)).plaintext.equals(plaintext)).toBe(true);
   });
 
+  const signed = VECTORS.filter(
+    ({ suite, edks, id }) =>
+      /^0[235]/.test(suite) && edks[0]?.providerId !== "aws-kms-hierarchy" && !/^(c4e1d9e3|7dd0f3b0)/.test(id),
+  );
+
+  it.each(signed)(
+    "$suite in place, signed anew: without anything of ours, and on to Google",
+    async ({ file: name }) => {
+      const { body, metadata } = await moved(file(name), awsKey, aws, "in-place");
+      expect(Object.keys(metadata).filter((each) => each.startsWith("sealift-esdk"))).toEqual([]);
+      expect((await decrypt(officialKeyring(), body)).plaintext.equals(SMALL)).toBe(true);
+      const again = await moved(body, gcpKey, gcp, "in-place");
+      expect((await decrypt(keyringFor(), again.body)).plaintext.equals(SMALL)).toBe(true);
+    },
+  );
+
   it("an alias as the job's key is found again by the stamp, as the header names the key behind it", async () => {
     const harbour = new Harbour(ring);
     const message = file(VECTORS.find(({ id }) => id.startsWith("b2de7be8"))?.file ?? "");

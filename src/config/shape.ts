@@ -139,7 +139,7 @@ const options = z.strictObject({
     .enum(["auto", "sidecar", "in-place"])
     .default("auto")
     .describe(
-      "AWS Encryption SDK messages: the new wrapped key beside the message, in its header (unsigned suites), or in the header where that is safe",
+      "AWS Encryption SDK messages: the new wrapped key beside the message, in its header, or (auto) in the header where that costs neither a signature nor integrity",
     ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z

@@ -24,6 +24,8 @@ export interface Seal {
   readonly owns: readonly string[];
   /** What of the envelope stands before the body, as read; absent: the object is the body. */
   readonly start?: Uint8Array | undefined;
+  /** Names of the context whose values every rewrap makes anew: of two rewraps they are not compared. */
+  readonly renewed?: readonly string[] | undefined;
   /** Weaknesses and dropped fields the operator should know of. */
   readonly notes: readonly string[];
 }
@@ -93,6 +95,11 @@ export interface Envelope {
   start?(seal: Seal, key?: DataKey): Uint8Array;
   /** Present: the data key itself signs what stands before the body. */
   readonly startsWithKey?: true;
+  /**
+   * Present where a rewrap may have to change the end of the body too, its size left as it is. Of such a rewrap, the body as it is to
+   * stand behind `start`; undefined: it stays. Throws SEAL_FORGED at the end where the old body is not whole: nothing of it may stand.
+   */
+  ending?(from: Seal, to: Seal): Ending | undefined;
   /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */
   fresh(context: KeyContext, to: KeyUri): FreshSeal;
   /** The body alone, without what stands before it. */
@@ -104,6 +111,8 @@ export interface Envelope {
   /** undefined where it cannot be known without opening (CBC padding). Throws SEAL_MALFORMED where no plaintext has this sealed size. */
   plainSize(sealedBytes: number, seal: Seal): number | undefined;
 }
+
+export type Ending = (body: ByteStream, start: Uint8Array, key: DataKey) => ByteStream;
 
 /** The most of an object's start that any format may want. */
 export const START_BYTES_MAX = 256 * 1024;

@@ -4,7 +4,7 @@
  * object have to agree, and with `open` the data keys too.
  */
 import { SealiftError } from "../core/error.ts";
-import { type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
+import { type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
@@ -14,7 +14,7 @@ import { attributesOf, type Move, writerOf } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
 import { stampDiffers, stampedKey } from "./stamp.ts";
-import { bodyCrc32c, isUnchanged, sizeAs } from "./start.ts";
+import { bodyCrc32c, endingOf, isUnchanged, sizeAs } from "./start.ts";
 
 export interface Sameness {
   /** Why it is another object; absent where it is the same. */
@@ -74,9 +74,12 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
 const startsAlike = (expected: Seal, found: Seal): boolean =>
   found.start === undefined ||
   (mapsEqual(expected.fixed, found.fixed) &&
-    mapsEqual(expected.context, found.context) &&
+    mapsEqual(lasting(expected), lasting({ ...found, renewed: expected.renewed })) &&
     expected.content === found.content &&
     expected.wrap === found.wrap);
+
+const lasting = ({ context, renewed = [] }: Seal): KeyContext =>
+  new Map([...context].filter(([name]) => !renewed.includes(name)));
 
 /**
  * AWS envelopes mostly do not name their key, or name it by its ARN where the job says an alias: there the stamp has to. A false one
@@ -90,7 +93,7 @@ function isUnder(key: KeyUri, { scheme, raw, uri }: WrappedKey, { attributes }: 
 function bytesDiffer({ source, move, standing }: Pair, found: Recognised): string | undefined {
   const sizeBytes = sizeAs(move, source, found.seal);
   if (standing.sizeBytes !== sizeBytes) return `it is ${standing.sizeBytes} bytes where ${sizeBytes} were expected`;
-  if (move.action === "reseal") return undefined;
+  if (move.action === "reseal" || endingOf(move) !== undefined) return undefined;
   const whole = isUnchanged(move);
   const here = whole ? source.crc32c : bodyCrc32c(source, move.seal);
   const there = whole ? standing.crc32c : bodyCrc32c(standing, found.seal);

@@ -143,7 +143,7 @@ export function checkMessage(seal: Seal, dataKey: DataKey): void {
 }
 
 /** The key of the body, once the header has proven it. The caller wipes it. */
-function checkedKey(seal: Seal, dataKey: DataKey): Buffer {
+export function checkedKey(seal: Seal, dataKey: DataKey): Buffer {
   const { suite, messageId, commitment } = messageOf(seal);
   if (commitment) checkCommitment(suite, messageId, commitment, dataKey);
   const key = bodyKey(suite, messageId, dataKey);

@@ -32,8 +32,8 @@ describe("the place of the new wrapped key", () => {
     ["0178", "sidecar", "esdk-sidecar"],
     ["0578", "sidecar", "esdk-sidecar"],
     ["0478", "in-place", "esdk"],
-    ["0214", "in-place", "SEAL_UNSUPPORTED"],
-    ["0578", "in-place", "SEAL_UNSUPPORTED"],
+    ["0214", "in-place", "esdk"],
+    ["0578", "in-place", "esdk"],
   ] as const)("of suite %s, %s: %s", async (suite, place, expected) => {
     expect(await placeOf(suite, place)).toBe(expected);
   });
