@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asSealiftError } from "../src/core/error.ts";
 import { type KeyUri, keyName, keyUri } from "../src/core/key.ts";
-import { type EsdkPlace, esdkAs } from "../src/envelope/esdk/esdk.ts";
+import { type EsdkPlace, esdkIn } from "../src/envelope/esdk/esdk.ts";
 import { SealiftKeyring } from "../src/keyring.ts";
 import { openAwsKms } from "../src/kms/aws.ts";
 import { openGcpKms } from "../src/kms/gcp/gcp.ts";
@@ -77,7 +77,7 @@ async function moved(
 ): Promise<{ body: Buffer; metadata: Record<string, string> }> {
   const harbour = new Harbour(ring);
   const listed = await harbour.raw(harbour.source, "m", message, { metadata: new Map(Object.entries(beside)) });
-  const envelopes = harbour.shores().envelopes.map((each) => (each.id === "esdk" ? esdkAs(place) : each));
+  const envelopes = harbour.shores().envelopes.map((each) => (each.id === "esdk" ? esdkIn({ place }) : each));
   const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [kms], envelopes };
   const rules = rulesOf({ wrapWith, allow: [...LOCAL, awsKey, gcpKey] });
   const receipt = await copyObject(listed, shores, rules, { verify: true, signal: NEVER });
@@ -225,6 +225,28 @@ describe("messages that were moved to AWS, read by the official client and its o
       expect((await decrypt(keyringFor(), again.body)).plaintext.equals(SMALL)).toBe(true);
     },
   );
+
+  it("a data key that joins those of the header opens it, and so do they, and it is found again", async () => {
+    const suiteId = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA256;
+    const plaintext = randomBytes(5000);
+    const written = await encrypt(await rawKeyring(), plaintext, { suiteId, encryptionContext: { tenant: "42" } });
+    const harbour = new Harbour(ring);
+    const listed = await harbour.plain("m", written.result);
+    const ways = esdkIn({ place: "auto", keys: "add" });
+    const envelopes = harbour.shores().envelopes.map((each) => (each.id === "esdk" ? ways : each));
+    const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [aws], envelopes };
+    const rules = rulesOf({ wrapWith: awsKey, allow: LOCAL });
+    for (const outcome of ["rewrapped", "already"]) {
+      const receipt = await copyObject(listed, shores, rules, { verify: true, signal: NEVER });
+      expect(receipt).toMatchObject({ outcome, verified: true });
+    }
+    const body = await bytesOf(harbour.destination, "m");
+    for (const keyring of [officialKeyring(), await rawKeyring()]) {
+      const read = await decrypt(keyring, body);
+      expect(read.plaintext.equals(plaintext)).toBe(true);
+      expect(read.messageHeader.encryptedDataKeys.map(({ providerId }) => providerId)).toEqual(["aws-kms", "app"]);
+    }
+  });
 
   it("an alias as the job's key is found again by the stamp, as the header names the key behind it", async () => {
     const harbour = new Harbour(ring);

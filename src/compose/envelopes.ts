@@ -1,7 +1,7 @@
 /** The formats that this program knows, and those of a job. */
 import type { Job } from "../core/job.ts";
 import type { Envelope } from "../envelope/envelope.ts";
-import { esdk, esdkAs } from "../envelope/esdk/esdk.ts";
+import { esdk, esdkIn } from "../envelope/esdk/esdk.ts";
 import { esdkSidecar, sidecarWith } from "../envelope/esdk/sidecar.ts";
 import { plain } from "../envelope/plain.ts";
 import { s3ecV1 } from "../envelope/s3ec/v1.ts";
@@ -14,9 +14,8 @@ export const ENVELOPES: readonly Envelope[] = [s3ecV1, s3ecV2, s3ecV3, esdk, esd
 /** As the job wants them to be read, and to stand at the destination. */
 export function envelopesOf({ keys, options }: Job): readonly Envelope[] {
   const keptOut = new Map(Object.entries(keys.esdkContext));
-  if (options.esdk === "auto" && keptOut.size === 0) return ENVELOPES;
   const own = new Map([
-    [esdk, esdkAs(options.esdk, keptOut)],
+    [esdk, esdkIn({ place: options.esdk, keys: options.esdkKeys, keptOut })],
     [esdkSidecar, sidecarWith(keptOut)],
   ]);
   return ENVELOPES.map((each) => own.get(each) ?? each);

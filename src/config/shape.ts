@@ -141,6 +141,12 @@ const options = z.strictObject({
     .describe(
       "AWS Encryption SDK messages: the new wrapped key beside the message, in its header, or (auto) in the header where that costs neither a signature nor integrity",
     ),
+  esdkKeys: z
+    .enum(["replace", "add"])
+    .default("replace")
+    .describe(
+      "Where such a header is written anew: the new wrapped key in place of all that were there, or before them",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

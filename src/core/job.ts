@@ -84,6 +84,8 @@ export interface JobOptions {
   readonly serverKey?: string | undefined;
   /** Where the data key of an AWS Encryption SDK message goes: into its header, beside it, or as its suite lets it. */
   readonly esdk: "auto" | "sidecar" | "in-place";
+  /** What becomes of the data keys in such a header when it is written anew. */
+  readonly esdkKeys: "replace" | "add";
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

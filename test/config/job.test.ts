@@ -49,6 +49,7 @@ describe("job file", () => {
       pageObjects: 1000,
       transfers: 64,
       esdk: "auto",
+      esdkKeys: "replace",
       hugeBytes: "512M",
     });
     expect(job.retry).toEqual({ attempts: 6, delayMs: 200 });

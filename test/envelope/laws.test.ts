@@ -3,7 +3,7 @@ import { DataKey } from "../../src/core/key.ts";
 import type { KeyUri, RawWrap } from "../../src/core/key.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
-import { esdk, esdkAs } from "../../src/envelope/esdk/esdk.ts";
+import { esdk, esdkIn } from "../../src/envelope/esdk/esdk.ts";
 import { esdkSidecar } from "../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
@@ -178,7 +178,7 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
     strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
   });
   envelopeSuite(`esdk in place, 0478, ${provider}`, {
-    envelope: esdkAs("in-place"),
+    envelope: esdkIn({ place: "in-place" }),
     sample: message(to),
     strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
   });

@@ -17,7 +17,9 @@ import {
   type Header,
   type HeaderBody,
   headerBody,
+  type HeldKey,
   IV_BYTES,
+  KEYS_MAX,
   missingBytes,
   parseHeader,
   parseWholeHeader,
@@ -213,12 +215,24 @@ export function freshMessage(context: KeyContext, to: KeyUri): FreshSeal {
   };
 }
 
+/** A seal whose data key joins those that the message holds already. */
+export interface JoinedSeal extends Seal {
+  readonly kept: readonly HeldKey[];
+}
+
 function unsignedHeader(seal: Seal): Buffer {
   if (seal.wrapped === undefined) throw defect("a seal was written before its key was wrapped");
+  const { kept = [] } = seal as Partial<JoinedSeal>;
   const hidden = keptOutNames(seal);
   const context = new Map([...seal.context].filter(([name]) => !hidden.includes(name)));
-  const body: HeaderBody = { ...messageOf(seal), context, keys: [heldKey(seal.wrapped)] };
-  return headerBody(body);
+  const body: HeaderBody = { ...messageOf(seal), context, keys: [heldKey(seal.wrapped), ...kept] };
+  const header = headerBody(body);
+  // What we could not read again is not written.
+  if (header.length + IV_BYTES + TAG_BYTES + WHOLE_HEAD_BYTES <= START_BYTES_MAX && kept.length < KEYS_MAX)
+    return header;
+  throw unsupported(
+    `with one more data key its header would be longer than is read (${START_BYTES_MAX} bytes, ${KEYS_MAX} keys)`,
+  );
 }
 
 /** A seal that was read is written as it stands: its keys may be others', which only their owners can write. */

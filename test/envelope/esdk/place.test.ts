@@ -1,8 +1,8 @@
 /** Where the data key goes, by suite and by what the job says; and what of a message is changed when its header is written anew. */
 import { describe, expect, it } from "vitest";
 import { type Seal, withWrapped } from "../../../src/envelope/envelope.ts";
-import { type EsdkPlace, esdkAs } from "../../../src/envelope/esdk/esdk.ts";
-import { parseHeader } from "../../../src/envelope/esdk/header.ts";
+import { type EsdkPlace, esdkIn } from "../../../src/envelope/esdk/esdk.ts";
+import { headerBody, parseHeader } from "../../../src/envelope/esdk/header.ts";
 import { ALL_KEYS, AWS_KEY, codeOf, GCP_KEY, headOf, wrappedFor } from "../material.ts";
 import { file, keyOf, opened, OWN, read, SMALL, VECTORS } from "./vectors.ts";
 
@@ -16,9 +16,9 @@ const placeOf = async (suite: string, place: EsdkPlace): Promise<string> => {
   if (!vector) throw new Error(`no vector of ${suite}`);
   const { seal } = read(file(vector.file));
   try {
-    return esdkAs(place).retarget(seal, AWS_KEY).format;
+    return esdkIn({ place }).retarget(seal, AWS_KEY).format;
   } catch {
-    return codeOf(() => esdkAs(place).retarget(seal, AWS_KEY));
+    return codeOf(() => esdkIn({ place }).retarget(seal, AWS_KEY));
   }
 };
 
@@ -40,20 +40,62 @@ describe("the place of the new wrapped key", () => {
 
   it("is told to the operator where it costs the old holders their access, or the body its integrity", () => {
     const { seal } = read(file(VECTORS.find(({ id }) => id.startsWith("8b30be2b"))?.file ?? ""));
-    expect(esdkAs("in-place").retarget(seal, AWS_KEY).notes.join()).toMatch(
+    expect(esdkIn({ place: "in-place" }).retarget(seal, AWS_KEY).notes.join()).toMatch(
       /one data key takes the place.*forge its body/,
     );
-    expect(esdkAs("auto").retarget(seal, AWS_KEY).notes.join()).not.toMatch(/forge/);
+    expect(esdkIn({ place: "auto" }).retarget(seal, AWS_KEY).notes.join()).not.toMatch(/forge/);
   });
 });
 
 function rewritten(message: Buffer, key: string): { start: Buffer; seal: Seal; body: Buffer } {
   const { seal } = read(message);
-  const place = esdkAs("in-place");
+  const place = esdkIn({ place: "in-place" });
   const moved = withWrapped(place.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
   const start = Buffer.from(place.start?.(moved, keyOf(key)) ?? []);
   return { start, seal: moved, body: message.subarray(seal.start?.length ?? 0) };
 }
+
+describe("a data key that joins those of a header", () => {
+  const adding = esdkIn({ place: "in-place", keys: "add" });
+  const many = (count: number): Buffer => {
+    const message = Buffer.from(OWN.find(({ suite }) => suite === "0178")?.messageHex ?? "", "hex");
+    const header = parseHeader(message);
+    const [key] = header.keys;
+    if (!key) throw new Error("no data key");
+    const body = headerBody({ ...header, keys: Array.from({ length: count }, () => key) });
+    return Buffer.concat([body, header.iv, header.tag, message.subarray(header.sizeBytes)]);
+  };
+
+  it("stands before them, and takes the place of one of its own", () => {
+    const { seal } = read(many(3));
+    const first = withWrapped(adding.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
+    const start = adding.start?.(first, keyOf("07".repeat(32))) ?? new Uint8Array();
+    expect(parseHeader(start).keys.map(({ provider }) => provider)).toEqual([
+      "gcp-kms",
+      "selfmade",
+      "selfmade",
+      "selfmade",
+    ]);
+    const again = adding.retarget({ ...seal, start }, GCP_KEY);
+    const twice = adding.start?.(withWrapped(again, wrappedFor(GCP_KEY)), keyOf("07".repeat(32))) ?? new Uint8Array();
+    expect(parseHeader(twice).keys).toHaveLength(4);
+  });
+
+  it("has to leave a header that is still read", async () => {
+    const write = (count: number) => {
+      const { seal } = read(many(count));
+      return codeOf(() => adding.write(withWrapped(adding.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY))));
+    };
+    expect(await write(63)).toBe("no error");
+    expect(await write(64)).toBe("SEAL_UNSUPPORTED");
+  });
+
+  it("is refused where a new signer would unbind the others", async () => {
+    const { seal } = read(file(VECTORS.find(({ id }) => id.startsWith("c00886a6"))?.file ?? ""));
+    expect(await codeOf(() => adding.retarget(seal, GCP_KEY))).toBe("SEAL_UNSUPPORTED");
+    expect(esdkIn({ place: "auto", keys: "add" }).retarget(seal, GCP_KEY).format).toBe("esdk-sidecar");
+  });
+});
 
 describe("a header written anew", () => {
   const subjects = [
@@ -104,7 +146,7 @@ describe("a header written anew", () => {
     const vector = VECTORS.find(({ id }) => id.startsWith("3bd505b0"));
     const message = file(vector?.file ?? "");
     const key = vector?.dataKeyHex ?? "";
-    const place = esdkAs("in-place", new Map([["b", "b"]]));
+    const place = esdkIn({ place: "in-place", keptOut: new Map([["b", "b"]]) });
     const seal = place.read(headOf({}, message.length), message);
     if (seal === undefined) throw new Error("not recognised");
     const moved = withWrapped(place.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
@@ -123,17 +165,17 @@ describe("a header written anew", () => {
     const [subject] = subjects;
     const { seal } = read(subject?.message ?? Buffer.alloc(0));
     for (const to of ALL_KEYS) {
-      const moved = withWrapped(esdkAs("in-place").retarget(seal, to), wrappedFor(to));
-      const start = esdkAs("auto").start?.(moved, keyOf(subject?.key ?? "")) ?? Buffer.alloc(0);
-      expect(esdkAs("auto").write(moved)).toEqual({ metadata: new Map(), startBytes: start.length });
+      const moved = withWrapped(esdkIn({ place: "in-place" }).retarget(seal, to), wrappedFor(to));
+      const start = esdkIn({ place: "auto" }).start?.(moved, keyOf(subject?.key ?? "")) ?? Buffer.alloc(0);
+      expect(esdkIn({ place: "auto" }).write(moved)).toEqual({ metadata: new Map(), startBytes: start.length });
     }
   });
 
   it("is not written without the data key, nor of a seal that stands beside its message", async () => {
     const { seal } = read(file(VECTORS.find(({ id }) => id.startsWith("b2de7be8"))?.file ?? ""));
-    const moved = withWrapped(esdkAs("auto").retarget(seal, AWS_KEY), wrappedFor(AWS_KEY));
-    expect(await codeOf(() => esdkAs("auto").start?.(moved, undefined))).toBe("INTERNAL");
-    const beside = esdkAs("sidecar").retarget(seal, AWS_KEY);
-    expect(await codeOf(() => esdkAs("sidecar").start?.(beside, keyOf("07".repeat(32))))).toBe("INTERNAL");
+    const moved = withWrapped(esdkIn({ place: "auto" }).retarget(seal, AWS_KEY), wrappedFor(AWS_KEY));
+    expect(await codeOf(() => esdkIn({ place: "auto" }).start?.(moved, undefined))).toBe("INTERNAL");
+    const beside = esdkIn({ place: "sidecar" }).retarget(seal, AWS_KEY);
+    expect(await codeOf(() => esdkIn({ place: "sidecar" }).start?.(beside, keyOf("07".repeat(32))))).toBe("INTERNAL");
   });
 });

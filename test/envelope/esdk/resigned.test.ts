@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, ECDH, verify } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { withWrapped } from "../../../src/envelope/envelope.ts";
-import { esdkAs } from "../../../src/envelope/esdk/esdk.ts";
+import { esdkIn } from "../../../src/envelope/esdk/esdk.ts";
 import { parseHeader, SIGNER } from "../../../src/envelope/esdk/header.ts";
 import { Signer } from "../../../src/envelope/esdk/signer.ts";
 import { type Signing, suiteCalled } from "../../../src/envelope/esdk/suites.ts";
@@ -10,7 +10,7 @@ import { bodyOf } from "../../../src/transfer/start.ts";
 import { codeOf, collect, GCP_KEY, inPieces, wrappedFor } from "../material.ts";
 import { file, keyOf, opened, OWN, read, SMALL, VECTORS } from "./vectors.ts";
 
-const place = esdkAs("in-place");
+const place = esdkIn({ place: "in-place" });
 const signed = [
   ...VECTORS.filter(
     ({ suite, edks, id }) =>
