@@ -11,7 +11,7 @@ import { SealiftError } from "./core/error.ts";
 import type { CredentialReferences, Job, KmsAccess, Shore } from "./core/job.ts";
 import { type KeyScheme, type KeyUri, keyScheme, keyUri } from "./core/key.ts";
 import { type Ceiling, OwnCeiling } from "./core/pace.ts";
-import { envelopesWith } from "./compose/envelopes.ts";
+import { envelopesOf } from "./compose/envelopes.ts";
 import type { Kms } from "./kms/kms.ts";
 import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
@@ -69,7 +69,7 @@ export async function openShores(job: Job, budgets: Budgets = processBudgets()):
       sourceKms,
       destinationKms,
       rewrapped: new RewrappedKeys(),
-      envelopes: envelopesWith(job.options),
+      envelopes: envelopesOf(job),
       close,
     };
   } catch (error) {

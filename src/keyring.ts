@@ -11,6 +11,7 @@ import {
   type NodeEncryptionMaterial,
 } from "@aws-crypto/client-node";
 import { randomBytes } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { asSealiftError, SealiftError } from "./core/error.ts";
 import {
   type ContextForm,
@@ -41,6 +42,8 @@ export const googleKms = (options: GcpKmsOptions = {}): Kms => openGcpKms(option
 
 let environment: Kms | undefined;
 const NEVER = new AbortController().signal;
+// Every message in flight listens to it, which is no leak.
+setMaxListeners(0, NEVER);
 
 /** A wrapped key, what it is bound to, and how. */
 interface Held {

@@ -20,7 +20,7 @@ import { release } from "./transfer/release.ts";
 import { readSeal, type Sealed } from "./transfer/sealed.ts";
 
 /** How to reach the object and its key: the fields of a side in a job file, but for its URL. Secrets are given as references. */
-export interface OpenOptions extends Omit<Shore, "url">, FormatOptions {
+export interface OpenOptions extends Omit<Shore, "url">, Omit<FormatOptions, "esdk" | "esdkKeys"> {
   /** Directory of local:// (NAME.key) and local-rsa:// (NAME.pem) keys. */
   readonly keyDirectory?: string | undefined;
   /** The object's key, where the URL names only its bucket or directory. */
@@ -39,27 +39,15 @@ export interface OpenOptions extends Omit<Shore, "url">, FormatOptions {
  * A stream that ends without one has given the whole plaintext, and, unless `unverified`, nothing that was not proven.
  */
 export async function open(url: string, options: OpenOptions = {}): Promise<Readable> {
-  const {
-    keyDirectory,
-    object = "",
-    unverified = false,
-    signal,
-    instructionSuffix,
-    tink,
-    tinkKeysets,
-    ...access
-  } = options;
+  const { keyDirectory, object = "", unverified = false, signal, ...more } = options;
+  const { instructionSuffix, tink, tinkKeysets, esdkContext, ...access } = more;
   const where = parseStoreUrl(url);
   const root = where.scheme === "file" ? url : `${where.scheme}://${where.bucket}/`;
   const shore = parseShore({ ...access, url: root }, "options");
   const key = where.prefix + object;
   if (key === "") throw new SealiftError("JOB_INVALID", `${url} names no object`);
-  const place = {
-    shore,
-    key,
-    localDirectory: keyDirectory,
-    formats: { instructionSuffix, tink: tink && parseTink(tink, "options.tink"), tinkKeysets },
-  };
+  const formats = { instructionSuffix, tink: tink && parseTink(tink, "options.tink"), tinkKeysets, esdkContext };
+  const place = { shore, key, localDirectory: keyDirectory, formats };
   const opened = await openObject(place, { unverified, signal: signal ?? new AbortController().signal });
   // As bytes and not as objects: a stream's buffer is counted in bytes, and empty chunks mean nothing.
   const stream = Readable.from(opened.body, { objectMode: false });

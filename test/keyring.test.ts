@@ -5,6 +5,8 @@ import {
   buildClient,
   CommitmentPolicy,
   type KeyringNode,
+  KMS,
+  KmsKeyringNode,
   RawAesKeyringNode,
   RawAesWrappingSuiteIdentifier,
 } from "@aws-crypto/client-node";
@@ -12,12 +14,15 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { asSealiftError } from "../src/core/error.ts";
-import { type KeyUri, keyUri } from "../src/core/key.ts";
+import { type KeyUri, keyName, keyUri } from "../src/core/key.ts";
+import { type EsdkPlace, esdkIn } from "../src/envelope/esdk/esdk.ts";
 import { SealiftKeyring } from "../src/keyring.ts";
+import { openAwsKms } from "../src/kms/aws.ts";
 import { openGcpKms } from "../src/kms/gcp/gcp.ts";
 import type { Kms } from "../src/kms/kms.ts";
 import { openLocalKms } from "../src/kms/local.ts";
 import { openRsaKms } from "../src/kms/local/rsa.ts";
+import { type PocketAwsKms, startPocketAwsKms } from "../src/pocket/awskms.ts";
 import { type PocketGcpKms, startPocketGcpKms } from "../src/pocket/gcpkms.ts";
 import { copyObject } from "../src/transfer/copy.ts";
 import { openPlaintext } from "../src/transfer/read.ts";
@@ -34,6 +39,11 @@ let cloud: PocketGcpKms;
 let gcp: Kms;
 let source: Kms[];
 let gcpKey: KeyUri;
+let awsCloud: PocketAwsKms;
+let aws: Kms;
+let awsKey: KeyUri;
+const alias = keyUri("aws-kms://alias/moved");
+const CREDENTIALS = { accessKeyId: "pocket", secretAccessKey: "pocket-secret" };
 const LOCAL = ["local://aes-128", "local://aes-256", "local-rsa://rsa", "local://old"].map(keyUri);
 
 beforeAll(async () => {
@@ -44,19 +54,32 @@ beforeAll(async () => {
   cloud = await startPocketGcpKms();
   gcpKey = keyUri(`gcp-kms://${cloud.createKey("k")}`);
   gcp = openGcpKms({ endpoint: cloud.url, anonymous: true });
-  source = [openLocalKms({ directory: ring.directory }), openRsaKms({ directory: ring.directory }), gcp];
+  awsCloud = await startPocketAwsKms();
+  awsKey = keyUri(`aws-kms://${awsCloud.createKey()}`);
+  const owner = new KMS({ endpoint: awsCloud.url, region: "us-east-1", credentials: CREDENTIALS });
+  await owner.createAlias({ AliasName: keyName(alias), TargetKeyId: keyName(awsKey) });
+  owner.destroy();
+  aws = openAwsKms({ endpoint: awsCloud.url, region: "us-east-1", credentials: CREDENTIALS });
+  source = [aws, openLocalKms({ directory: ring.directory }), openRsaKms({ directory: ring.directory }), gcp];
 });
 afterAll(async () => {
   await Promise.all(source.map((kms) => kms.close()));
-  await Promise.all([cloud.close(), ring.cleanup()]);
+  await Promise.all([cloud.close(), awsCloud.close(), ring.cleanup()]);
 });
 
-/** An object after its migration to Google. */
-async function moved(message: Buffer): Promise<{ body: Buffer; metadata: Record<string, string> }> {
+/** An object after its migration; to Google where nothing else is said. */
+async function moved(
+  message: Buffer,
+  wrapWith: KeyUri = gcpKey,
+  kms: Kms = gcp,
+  place: EsdkPlace = "auto",
+  beside: Readonly<Record<string, string>> = {},
+): Promise<{ body: Buffer; metadata: Record<string, string> }> {
   const harbour = new Harbour(ring);
-  const listed = await harbour.plain("m", message);
-  const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [gcp] };
-  const rules = rulesOf({ wrapWith: gcpKey, allow: LOCAL });
+  const listed = await harbour.raw(harbour.source, "m", message, { metadata: new Map(Object.entries(beside)) });
+  const envelopes = harbour.shores().envelopes.map((each) => (each.id === "esdk" ? esdkIn({ place }) : each));
+  const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [kms], envelopes };
+  const rules = rulesOf({ wrapWith, allow: [...LOCAL, awsKey, gcpKey] });
   const receipt = await copyObject(listed, shores, rules, { verify: true, signal: NEVER });
   expect(receipt).toMatchObject({ outcome: "rewrapped", verified: true });
   const metadata = (await headOf(harbour.destination, "m"))?.attributes.metadata ?? new Map<string, string>();
@@ -65,6 +88,15 @@ async function moved(message: Buffer): Promise<{ body: Buffer; metadata: Record<
 
 const keyringFor = (metadata?: Record<string, string>, keys: readonly string[] = [gcpKey]) =>
   new SealiftKeyring({ keys, metadata, kms: [gcp] });
+
+/** As applications on AWS have it. */
+const officialKeyring = () =>
+  new KmsKeyringNode({
+    keyIds: [keyName(awsKey)],
+    generatorKeyId: keyName(awsKey),
+    // The two packages' types differ in what an optional field may hold.
+    clientProvider: (() => new KMS({ endpoint: awsCloud.url, region: "us-east-1", credentials: CREDENTIALS })) as never,
+  });
 
 /** As this program reads it. */
 async function opened(message: Buffer): Promise<Buffer> {
@@ -90,7 +122,7 @@ describe("messages that were moved to Google, read by the official client", () =
   for (const vector of readable) {
     it(`${vector.suite} ${vector.description.slice(0, 30)} ${vector.id.slice(0, 8)}`, async () => {
       const { body, metadata } = await moved(file(vector.file));
-      expect(body.equals(file(vector.file))).toBe(true);
+      expect(body.equals(file(vector.file))).toBe("sealift-esdk-key" in metadata);
       const { plaintext } = await decrypt(keyringFor(metadata), body);
       expect(plaintext.equals(SMALL)).toBe(true);
     });
@@ -139,6 +171,93 @@ describe("messages that the official client writes", () => {
       expect((await client.decrypt(keyringFor(), written.result)).plaintext.equals(plaintext)).toBe(true);
     });
   }
+});
+
+describe("messages that were moved to AWS, read by the official client and its own keyring", () => {
+  const unsigned = VECTORS.filter(
+    ({ suite, edks }) => /^0[01]/.test(suite) && edks[0]?.providerId !== "aws-kms-hierarchy",
+  );
+
+  it.each(unsigned)("$suite, its header written anew: without anything of ours", async ({ file: name }) => {
+    const { body, metadata } = await moved(file(name), awsKey, aws);
+    expect(Object.keys(metadata).filter((each) => each.startsWith("sealift-esdk"))).toEqual([]);
+    const { plaintext, messageHeader } = await decrypt(officialKeyring(), body);
+    expect(plaintext.equals(SMALL)).toBe(true);
+    expect(messageHeader.encryptedDataKeys.map(({ providerId }) => providerId)).toEqual(["aws-kms"]);
+  });
+
+  it("0478 in place, where the job says so, and back to Google", async () => {
+    const message = file(VECTORS.find(({ id }) => id.startsWith("8b30be2b"))?.file ?? "");
+    const { body } = await moved(message, awsKey, aws, "in-place");
+    expect((await strict.decrypt(officialKeyring(), body)).plaintext.equals(SMALL)).toBe(true);
+    const again = await moved(body, gcpKey, gcp, "in-place");
+    expect((await strict.decrypt(keyringFor(), again.body)).plaintext.equals(SMALL)).toBe(true);
+    expect(await errorOf(strict.decrypt(officialKeyring(), again.body))).toMatch(/unencryptedDataKey has not been set/);
+  });
+
+  it.each([
+    "ALG_AES128_GCM_IV12_TAG16",
+    "ALG_AES192_GCM_IV12_TAG16_HKDF_SHA256",
+    "ALG_AES256_GCM_IV12_TAG16_HKDF_SHA384_ECDSA_P384",
+  ])("%s, written by the client under AWS KMS, comes to Google and home", async (name) => {
+    const suiteId = AlgorithmSuiteIdentifier[name as keyof typeof AlgorithmSuiteIdentifier];
+    const plaintext = randomBytes(10_000);
+    const written = await encrypt(officialKeyring(), plaintext, { suiteId, encryptionContext: { tenant: "zürich" } });
+    const there = await moved(written.result);
+    expect((await decrypt(keyringFor(there.metadata), there.body)).plaintext.equals(plaintext)).toBe(true);
+    const home = await moved(there.body, awsKey, aws, "auto", there.metadata);
+    if ("sealift-esdk-key" in home.metadata) expect(home.body.equals(written.result)).toBe(true);
+    expect((await decrypt(officialKeyring(), home.body)).plaintext.equals(plaintext)).toBe(true);
+  });
+
+  const signed = VECTORS.filter(
+    ({ suite, edks, id }) =>
+      /^0[235]/.test(suite) && edks[0]?.providerId !== "aws-kms-hierarchy" && !/^(c4e1d9e3|7dd0f3b0)/.test(id),
+  );
+
+  it.each(signed)(
+    "$suite in place, signed anew: without anything of ours, and on to Google",
+    async ({ file: name }) => {
+      const { body, metadata } = await moved(file(name), awsKey, aws, "in-place");
+      expect(Object.keys(metadata).filter((each) => each.startsWith("sealift-esdk"))).toEqual([]);
+      expect((await decrypt(officialKeyring(), body)).plaintext.equals(SMALL)).toBe(true);
+      const again = await moved(body, gcpKey, gcp, "in-place");
+      expect((await decrypt(keyringFor(), again.body)).plaintext.equals(SMALL)).toBe(true);
+    },
+  );
+
+  it("a data key that joins those of the header opens it, and so do they, and it is found again", async () => {
+    const suiteId = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA256;
+    const plaintext = randomBytes(5000);
+    const written = await encrypt(await rawKeyring(), plaintext, { suiteId, encryptionContext: { tenant: "42" } });
+    const harbour = new Harbour(ring);
+    const listed = await harbour.plain("m", written.result);
+    const ways = esdkIn({ place: "auto", keys: "add" });
+    const envelopes = harbour.shores().envelopes.map((each) => (each.id === "esdk" ? ways : each));
+    const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [aws], envelopes };
+    const rules = rulesOf({ wrapWith: awsKey, allow: LOCAL });
+    for (const outcome of ["rewrapped", "already"]) {
+      const receipt = await copyObject(listed, shores, rules, { verify: true, signal: NEVER });
+      expect(receipt).toMatchObject({ outcome, verified: true });
+    }
+    const body = await bytesOf(harbour.destination, "m");
+    for (const keyring of [officialKeyring(), await rawKeyring()]) {
+      const read = await decrypt(keyring, body);
+      expect(read.plaintext.equals(plaintext)).toBe(true);
+      expect(read.messageHeader.encryptedDataKeys.map(({ providerId }) => providerId)).toEqual(["aws-kms", "app"]);
+    }
+  });
+
+  it("an alias as the job's key is found again by the stamp, as the header names the key behind it", async () => {
+    const harbour = new Harbour(ring);
+    const message = file(VECTORS.find(({ id }) => id.startsWith("b2de7be8"))?.file ?? "");
+    const listed = await harbour.plain("m", message);
+    const shores = { ...harbour.shores(), sourceKms: source, destinationKms: [aws] };
+    const rules = rulesOf({ wrapWith: alias, allow: LOCAL });
+    const options = { verify: true, signal: NEVER };
+    expect(await copyObject(listed, shores, rules, options)).toMatchObject({ outcome: "rewrapped", verified: true });
+    expect(await copyObject(listed, shores, rules, options)).toMatchObject({ outcome: "already", verified: true });
+  });
 });
 
 describe("the keyring refuses", () => {

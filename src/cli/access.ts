@@ -1,6 +1,6 @@
 /** How verbs that look at one object reach it: flags of their own, or the side of a job file that holds the URL. */
 import { join } from "node:path";
-import type { FormatOptions } from "../compose/envelopes.ts";
+import { type FormatOptions, formatsOf } from "../compose/envelopes.ts";
 import { parseShore, parseTink } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import type { Shore } from "../core/job.ts";
@@ -101,7 +101,7 @@ async function byJob(url: string, path: string, { flags }: Invocation): Promise<
   const job = await readJob(path);
   for (const shore of [job.source, job.destination]) {
     const key = keyWithin(shore, url, flags.text("object") ?? "");
-    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory, formats: job.options };
+    if (key !== undefined) return { shore, key, localDirectory: job.keys.localDirectory, formats: formatsOf(job) };
   }
   throw usage(`${url} lies neither in the source nor in the destination of ${path}`);
 }

@@ -1,10 +1,10 @@
 /** The formats that this program knows, and those that a job's objects may be in besides: some have no sign of their own. */
-import type { Job, JobOptions } from "../core/job.ts";
+import type { Job, JobKeys, JobOptions } from "../core/job.ts";
 import { keyUri } from "../core/key.ts";
 import { azure } from "../envelope/azure/azure.ts";
 import type { Envelope } from "../envelope/envelope.ts";
-import { esdk } from "../envelope/esdk/esdk.ts";
-import { esdkSidecar } from "../envelope/esdk/sidecar.ts";
+import { esdk, esdkIn } from "../envelope/esdk/esdk.ts";
+import { esdkSidecar, sidecarWith } from "../envelope/esdk/sidecar.ts";
 import { plain } from "../envelope/plain.ts";
 import { instructionFiles } from "../envelope/s3ec/instruction.ts";
 import { INSTRUCTION_SUFFIX } from "../envelope/s3ec/names.ts";
@@ -27,13 +27,30 @@ export const ENVELOPES: readonly Envelope[] = [
   plain,
 ];
 
-/** What objects do not say of themselves: other names of instruction files, and what Tink has sealed. */
-export type FormatOptions = Pick<JobOptions, "instructionSuffix" | "tink" | "tinkKeysets">;
+/**
+ * What objects do not say of themselves (other names of instruction files, what Tink has sealed, pairs that are kept out of messages),
+ * and how messages are to stand at the destination.
+ */
+export type FormatOptions = Partial<{
+  readonly [name in "instructionSuffix" | "tink" | "tinkKeysets" | "esdk" | "esdkKeys"]: JobOptions[name] | undefined;
+}> & { readonly esdkContext?: JobKeys["esdkContext"] | undefined };
 
-export const envelopesOf = (job: Job): readonly Envelope[] => envelopesWith(job.options);
+export const formatsOf = ({ keys, options }: Job): FormatOptions => ({ ...options, esdkContext: keys.esdkContext });
+export const envelopesOf = (job: Job): readonly Envelope[] => envelopesWith(formatsOf(job));
 
-export function envelopesWith({ instructionSuffix, ...claims }: FormatOptions): readonly Envelope[] {
-  return withSuffix(withClaims(ENVELOPES, claims), instructionSuffix);
+export function envelopesWith(formats: FormatOptions): readonly Envelope[] {
+  return withSuffix(withClaims(withMessages(ENVELOPES, formats), formats), formats.instructionSuffix);
+}
+
+function withMessages(envelopes: readonly Envelope[], formats: FormatOptions): readonly Envelope[] {
+  const { esdk: place = "auto", esdkKeys: keys = "replace", esdkContext = {} } = formats;
+  const keptOut = new Map(Object.entries(esdkContext));
+  if (place === "auto" && keys === "replace" && keptOut.size === 0) return envelopes;
+  const own = new Map([
+    [esdk, esdkIn({ place, keys, keptOut })],
+    [esdkSidecar, sidecarWith(keptOut)],
+  ]);
+  return envelopes.map((envelope) => own.get(envelope) ?? envelope);
 }
 
 /** Where a body has files of both names, the job's own is read. */
@@ -45,11 +62,9 @@ function withSuffix(envelopes: readonly Envelope[], suffix = INSTRUCTION_SUFFIX)
   );
 }
 
-type Claims = Omit<FormatOptions, "instructionSuffix">;
-
 function withClaims(
   envelopes: readonly Envelope[],
-  { tink: claim, tinkKeysets: keysets }: Claims,
+  { tink: claim, tinkKeysets: keysets }: FormatOptions,
 ): readonly Envelope[] {
   if (claim === undefined && keysets === undefined) return envelopes;
   const tinks = tinkWith(claim && { content: claim.template, key: keyUri(claim.key), prefixType: claim.prefix });

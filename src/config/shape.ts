@@ -100,6 +100,11 @@ const keys = z.strictObject({
     .describe("AWS account id or Google project whose keys may be opened where keys.allow is empty"),
   requireContext: contextMap.default({}).describe("Pairs that the key context of every sealed object must hold"),
   sealContext: contextMap.default({}).describe("Key context of objects that are sealed afresh"),
+  esdkContext: contextMap
+    .default({})
+    .describe(
+      "Pairs that writers of AWS Encryption SDK messages kept out of them (required encryption context): bound where a message lacks them",
+    ),
   localDirectory: absolutePath(
     "Directory of local:// (NAME.key) and local-rsa:// (NAME.pem) keys, mode 0700",
   ).optional(),
@@ -166,6 +171,18 @@ const options = z.strictObject({
     ),
   tink: tinkShape.optional(),
   tinkKeysets: tinkKeysetShape.optional(),
+  esdk: z
+    .enum(["auto", "sidecar", "in-place"])
+    .default("auto")
+    .describe(
+      "AWS Encryption SDK messages: the new wrapped key beside the message, in its header, or (auto) in the header where that costs neither a signature nor integrity",
+    ),
+  esdkKeys: z
+    .enum(["replace", "add"])
+    .default("replace")
+    .describe(
+      "Where such a header is written anew: the new wrapped key in place of all that were there, or before them",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

@@ -58,6 +58,8 @@ export interface JobKeys {
   readonly requireContext: Readonly<Record<string, string>>;
   /** The key context of objects that are sealed afresh. */
   readonly sealContext: Readonly<Record<string, string>>;
+  /** Pairs that writers of AWS Encryption SDK messages bound and left out of them. */
+  readonly esdkContext: Readonly<Record<string, string>>;
   /** Where `local://` and `local-rsa://` keys live. */
   readonly localDirectory?: string | undefined;
   /** Most requests a second to the source's key service, over all workers; absent: whatever it lets through. */
@@ -101,6 +103,10 @@ export interface JobOptions {
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
   readonly tink?: TinkClaim | undefined;
   readonly tinkKeysets?: TinkKeysetClaim | undefined;
+  /** Where the data key of an AWS Encryption SDK message goes: into its header, beside it, or as its suite lets it. */
+  readonly esdk: "auto" | "sidecar" | "in-place";
+  /** What becomes of the data keys in such a header when it is written anew. */
+  readonly esdkKeys: "replace" | "add";
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

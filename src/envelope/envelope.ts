@@ -30,6 +30,8 @@ export interface Seal {
   readonly start?: Uint8Array | undefined;
   /** Weaknesses that a rewrap takes along. */
   readonly advisories?: readonly Advisory[] | undefined;
+  /** Names of the context whose values every rewrap makes anew: of two rewraps they are not compared. */
+  readonly renewed?: readonly string[] | undefined;
   /** Dropped fields and the like, which the operator should know of. */
   readonly notes: readonly string[];
 }
@@ -101,6 +103,11 @@ export interface Envelope {
   readonly startsWithKey?: true;
   /** Weaknesses of what this format seals anew; absent: none. */
   readonly advisories?: readonly Advisory[];
+  /**
+   * Present where a rewrap may have to change the end of the body too, its size left as it is. Of such a rewrap, the body as it is to
+   * stand behind `start`; undefined: it stays. Throws SEAL_FORGED at the end where the old body is not whole: nothing of it may stand.
+   */
+  ending?(from: Seal, to: Seal): Ending | undefined;
   /** A new data key and the seal it fits; all randomness comes in here. `wrapped` is still to be filled for `to`. */
   fresh(context: KeyContext, to: KeyUri): FreshSeal;
   /** The body alone, without what stands before it. */
@@ -112,6 +119,8 @@ export interface Envelope {
   /** undefined where it cannot be known without opening (CBC padding). Throws SEAL_MALFORMED where no plaintext has this sealed size. */
   plainSize(sealedBytes: number, seal: Seal): number | undefined;
 }
+
+export type Ending = (body: ByteStream, start: Uint8Array, key: DataKey) => ByteStream;
 
 /** The most of an object's start that any format may want. */
 export const START_BYTES_MAX = 256 * 1024;

@@ -13,7 +13,7 @@ import type { Move } from "./plan.ts";
 import { unsealed } from "./read.ts";
 import { type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
-import { bodyCrc32c, isUnchanged } from "./start.ts";
+import { bodyCrc32c, endingOf, isUnchanged } from "./start.ts";
 
 export interface Pair {
   readonly source: ObjectHead;
@@ -21,15 +21,18 @@ export interface Pair {
   readonly standing: ObjectHead;
 }
 
+/** The bodies are two, as the plaintext is one: they have to be opened. */
+const isResealed = (move: Move): boolean => move.action === "reseal" || endingOf(move) !== undefined;
+
 /** True where a checksum that both shores state has been compared: the bytes themselves need not be. */
 export const isProven = ({ source, move, standing }: Pair): boolean =>
-  move.action !== "reseal" &&
+  !isResealed(move) &&
   ((source.crc32c !== undefined && standing.crc32c !== undefined) ||
     (isUnchanged(move) && source.md5 !== undefined && standing.md5 !== undefined));
 
 /** Reads the source, and the destination where it states no CRC32C or was sealed afresh. */
 export async function sameContent(pair: Pair, crossing: Crossing): Promise<boolean> {
-  if (pair.move.action === "reseal") return samePlaintext(pair, crossing);
+  if (isResealed(pair.move)) return samePlaintext(pair, crossing);
   const { source, move, standing } = pair;
   const { shores, signal } = crossing;
   const there = { ...standing, crc32c: await crcOf(shores.destination, standing, signal) };

@@ -20,7 +20,7 @@ import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
 import { peek, startOf, wantedBytes } from "./recognise.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
-import { crc32cWith, isUnchanged, restarted, startWith } from "./start.ts";
+import { crc32cWith, endingOf, isUnchanged, restarted, startWith } from "./start.ts";
 
 export interface CopyOptions {
   /** Open the data key again at the destination and compare. */
@@ -182,12 +182,14 @@ export async function load(move: Move, head: ObjectHead, task: Task): Promise<Ca
         const rewrapped = { ...unchanged, outcome: "rewrapped" as const, attributes, seal, dataKey, notes };
         if (isUnchanged(move)) return rewrapped;
         const start = startWith(writeWith, seal, dataKey);
-        return {
-          ...rewrapped,
-          sizeBytes: start.length + bodyBytes(head.sizeBytes, move.seal),
-          crc32c: crc32cWith(start, head, move.seal),
-          body: (source) => restarted(source, move.seal, start),
-        };
+        const sizeBytes = start.length + bodyBytes(head.sizeBytes, move.seal);
+        const ending = endingOf(move);
+        if (ending === undefined || dataKey === undefined) {
+          const crc32c = crc32cWith(start, head, move.seal);
+          return { ...rewrapped, sizeBytes, crc32c, body: (source) => restarted(source, move.seal, start) };
+        }
+        const body = (source: ByteStream) => restarted(source, move.seal, start, (old) => ending(old, start, dataKey));
+        return { ...rewrapped, sizeBytes, crc32c: undefined, body };
       });
     }
     case "reseal": {

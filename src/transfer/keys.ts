@@ -45,7 +45,7 @@ export async function openAnyKey(
 }
 
 /** An AWS alias or bare id is answered with the ARN behind it, so only whole key ARNs can be compared. */
-const isExact = (key: KeyUri): boolean => keyScheme(key) !== "aws-kms" || /^aws-kms:\/\/arn:.*:key\//.test(key);
+export const isExact = (key: KeyUri): boolean => keyScheme(key) !== "aws-kms" || /^aws-kms:\/\/arn:.*:key\//.test(key);
 
 /** A seal, and those of its wrapped keys that may be tried. */
 interface Offered {

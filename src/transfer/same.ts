@@ -4,17 +4,17 @@
  * object have to agree, and with `open` the data keys too.
  */
 import { SealiftError } from "../core/error.ts";
-import { type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
+import { type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../core/key.ts";
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
 import { isProven, type Pair, sameContent } from "./content.ts";
-import { openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
+import { isExact, openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
 import { attributesOf, type Move, writerOf } from "./plan.ts";
 import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
 import { stampDiffers, stampedKey } from "./stamp.ts";
-import { bodyCrc32c, isUnchanged, sizeAs } from "./start.ts";
+import { bodyCrc32c, endingOf, isUnchanged, sizeAs } from "./start.ts";
 
 export interface Sameness {
   /** Why it is another object; absent where it is the same. */
@@ -74,20 +74,26 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
 const startsAlike = (expected: Seal, found: Seal): boolean =>
   found.start === undefined ||
   (mapsEqual(expected.fixed, found.fixed) &&
-    mapsEqual(expected.context, found.context) &&
+    mapsEqual(lasting(expected), lasting({ ...found, renewed: expected.renewed })) &&
     expected.content === found.content &&
     expected.wrap === found.wrap);
 
-/** AWS envelopes mostly do not name their key: there the stamp has to. */
+const lasting = ({ context, renewed = [] }: Seal): KeyContext =>
+  new Map([...context].filter(([name]) => !renewed.includes(name)));
+
+/**
+ * AWS envelopes mostly do not name their key, or name it by its ARN where the job says an alias: there the stamp has to. A false one
+ * would open nothing: the KMS is asked for the job's key.
+ */
 function isUnder(key: KeyUri, { scheme, raw, uri }: WrappedKey, { attributes }: ObjectHead): boolean {
   if (scheme !== keyScheme(key) || raw !== undefined) return false;
-  return uri === undefined ? stampedKey(attributes.metadata, key) : uri === key;
+  return uri === undefined || !isExact(key) ? stampedKey(attributes.metadata, key) : uri === key;
 }
 
 function bytesDiffer({ source, move, standing }: Pair, found: Recognised): string | undefined {
   const sizeBytes = sizeAs(move, source, found.seal);
   if (standing.sizeBytes !== sizeBytes) return `it is ${standing.sizeBytes} bytes where ${sizeBytes} were expected`;
-  if (move.action === "reseal") return undefined;
+  if (move.action === "reseal" || endingOf(move) !== undefined) return undefined;
   const whole = isUnchanged(move);
   const here = whole ? source.crc32c : bodyCrc32c(source, move.seal);
   const there = whole ? standing.crc32c : bodyCrc32c(standing, found.seal);

@@ -6,7 +6,7 @@ import { combineCrc32c, crc32c } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import type { DataKey } from "../core/key.ts";
 import type { ByteStream, ObjectHead } from "../core/object.ts";
-import { bodyBytes, type Envelope, type Seal } from "../envelope/envelope.ts";
+import { bodyBytes, type Ending, type Envelope, type Seal } from "../envelope/envelope.ts";
 import type { Move } from "./plan.ts";
 
 /**
@@ -18,6 +18,10 @@ export function isUnchanged(move: Move): boolean {
   const keepsStart = move.seal.start === undefined || move.retargeted.start !== undefined;
   return move.writeWith.start === undefined && keepsStart;
 }
+
+/** How the end of the body changes with the start, where it does: then no checksum of the one body speaks for the other. */
+export const endingOf = (move: Move): Ending | undefined =>
+  move.action === "rewrap" ? move.writeWith.ending?.(move.seal, move.retargeted) : undefined;
 
 /** Bytes of the object as it will stand, sealed as `seal` says. Throws TOO_LARGE above the limit of the format it is sealed in. */
 export function sizeAs(move: Move, head: ObjectHead, seal: Seal): number {
@@ -47,10 +51,15 @@ export function crc32cWith(start: Uint8Array, head: ObjectHead, seal: Seal): num
   return body === undefined ? undefined : combineCrc32c(crc32c(start), body, bodyBytes(head.sizeBytes, seal));
 }
 
-/** The new start, and all that came but for the old one. */
-export async function* restarted(source: ByteStream, from: Seal, start: Uint8Array): ByteStream {
+/** The new start, and all that came but for the old one, ending as `end` makes it. */
+export async function* restarted(
+  source: ByteStream,
+  from: Seal,
+  start: Uint8Array,
+  end: (body: ByteStream) => ByteStream = (body) => body,
+): ByteStream {
   if (start.length > 0) yield start;
-  yield* bodyOf(source, from);
+  yield* end(bodyOf(source, from));
 }
 
 /** The body alone, of an object as it comes. Throws STORE_CHANGED where it does not begin with the start that was recognised. */

@@ -30,10 +30,12 @@ const GCP_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k";
 const OPENED = VECTORS.filter(
   ({ edks, id }) => edks[0]?.providerId !== "aws-kms-hierarchy" && !/^(3bd505b0|a04b2551|c4e1d9e3|7dd0f3b0)/.test(id),
 );
+/** Their header is written anew; beside all others stands the key. */
+const UNSIGNED_V1 = /^0[01]/;
 const HIDING = VECTORS.filter(({ id }) => /^(3bd505b0|a04b2551|c4e1d9e3|7dd0f3b0)/.test(id));
 
 let home = "";
-const jobs = { there: "", back: "", straight: "" };
+const jobs = { there: "", back: "", pairs: "", inPlace: "", inPlaceBack: "" };
 const closing: (() => Promise<void>)[] = [];
 let awsKey = keyUri("aws-kms://none");
 
@@ -41,8 +43,8 @@ beforeAll(async () => {
   const clouds = await Promise.all([startPocketS3(), startPocketGcs(), startPocketAwsKms(), startPocketGcpKms()]);
   closing.push(...clouds.map((cloud) => () => cloud.close()));
   const [s3, gcs, awsKms, gcpKms] = clouds;
-  for (const name of ["old", "home"]) s3.createBucket(`${name}-bucket`);
-  gcs.createBucket("new-bucket");
+  for (const name of ["old", "home", "signed", "signed-home"]) s3.createBucket(`${name}-bucket`);
+  for (const name of ["new", "signed-new"]) gcs.createBucket(`${name}-bucket`);
   gcpKms.createKey(GCP_KEY);
   awsKey = keyUri(`aws-kms://${awsKms.createKey()}`);
   home = await mkdtemp(join(tmpdir(), "sealift-esdk-"));
@@ -57,8 +59,9 @@ beforeAll(async () => {
   const aws = { endpoint: s3.url, pathStyle: true, region: "us-east-1", credentials, kms: { endpoint: awsKms.url } };
   const google = { endpoint: gcs.url, anonymous: true, kms: { endpoint: gcpKms.url } };
   const local = ["local://aes-128", "local://aes-256", "local://own", "local-rsa://rsa"];
-  const write = async (name: string, source: object, destination: object, keys: object) => {
-    const job = { apiVersion: "sealift/v1", kind: "Migration", source, destination, keys, options: { verify: "full" } };
+  const write = async (name: string, source: object, destination: object, keys: object, more: object = {}) => {
+    const options = { verify: "full", ...more };
+    const job = { apiVersion: "sealift/v1", kind: "Migration", source, destination, keys, options };
     await put(`${name}.json`, JSON.stringify(job));
     return JSON.stringify(job);
   };
@@ -69,6 +72,26 @@ beforeAll(async () => {
   const localDirectory = join(home, "keys");
   const wrapWith = `gcp-kms://${GCP_KEY}`;
   jobs.there = await write("there", old, gone, { wrapWith, allow: [awsKey, ...local], localDirectory });
+  jobs.pairs = await write("pairs", old, gone, {
+    wrapWith,
+    allow: local,
+    localDirectory,
+    esdkContext: { a: "a", b: "b" },
+  });
+  const [signed, signedNew] = [
+    { ...aws, url: "s3://signed-bucket" },
+    { ...google, url: "gs://signed-new-bucket" },
+  ];
+  const inPlace = { esdk: "in-place" };
+  jobs.inPlace = await write("inPlace", signed, signedNew, { wrapWith, allow: local, localDirectory }, inPlace);
+  const signedHome = { ...aws, url: "s3://signed-home-bucket" };
+  jobs.inPlaceBack = await write(
+    "inPlaceBack",
+    signedNew,
+    signedHome,
+    { wrapWith: awsKey, allow: [wrapWith] },
+    inPlace,
+  );
   jobs.back = await write("back", gone, { ...aws, url: "s3://home-bucket" }, { wrapWith: awsKey, allow: [wrapWith] });
 });
 
@@ -132,7 +155,7 @@ async function putUnderAws(shores: Shores, name: string, plaintext: Buffer): Pro
 }
 
 describe("there and back", () => {
-  test("every message arrives byte for byte with its data key beside it, is found again, and comes home", async () => {
+  test("every message arrives, its body untouched, is found again, and comes home", async () => {
     await within(jobs.there, async (shores) => {
       for (const vector of OPENED) await write(shores.source, vector.id, file(vector.file));
       for (const [i, { messageHex }] of OWN.entries())
@@ -152,8 +175,15 @@ describe("there and back", () => {
     }
     await within(jobs.back, async ({ destination, source }) => {
       for (const vector of OPENED) {
-        for (const store of [source, destination])
-          expect((await bytesOf(store, vector.id)).equals(file(vector.file))).toBe(true);
+        const message = file(vector.file);
+        for (const store of [source, destination]) {
+          const arrived = await bytesOf(store, vector.id);
+          const body = message.subarray(vector.offsets.headerEnd);
+          expect(arrived.subarray(-body.length).equals(body)).toBe(true);
+          expect(arrived.equals(message), vector.suite).toBe(!UNSIGNED_V1.test(vector.suite));
+          const metadata = (await store.head(vector.id, signal))?.attributes.metadata;
+          expect(metadata?.has("sealift-esdk-key"), vector.suite).toBe(!UNSIGNED_V1.test(vector.suite));
+        }
       }
       const head = await destination.head("under-aws", signal);
       expect(head?.attributes.metadata.get("owner")).toBe("app");
@@ -219,5 +249,95 @@ describe("what is refused, with nothing written", () => {
     await within(jobs.there, async ({ destination }) => {
       for (const { key } of receipts) expect(await destination.head(key, signal)).toBeUndefined();
     });
+  });
+});
+
+describe("pairs that writers kept out of their messages", () => {
+  test("are bound where the job says them: the message moves, is found again, and cat prints it with that job only", async () => {
+    for (const outcome of ["rewrapped", "already"]) {
+      const receipts = (await carried(jobs.pairs)).filter(({ key }) => key.startsWith("hiding"));
+      expect(receipts.filter((receipt) => receipt.outcome !== outcome || !receipt.verified)).toEqual([]);
+      expect(receipts.length).toBe(HIDING.length);
+    }
+    const url = `gs://new-bucket/hiding-${HIDING[0]?.id}`;
+    const read = await perform(["cat", url, "--job", join(home, "pairs.json")]);
+    expect(read.stdoutBytes.equals(SMALL)).toBe(true);
+    const without = await perform(["cat", url, "--job", join(home, "there.json")]);
+    expect([without.code === 0, without.stdoutBytes.length]).toEqual([false, 0]);
+  });
+});
+
+describe("signed messages in place", () => {
+  const signed = OPENED.filter(({ suite }) => /^0[235]/.test(suite));
+
+  test("are signed anew, found again, read on both sides, and come home", async () => {
+    await within(jobs.inPlace, async ({ source }) => {
+      for (const vector of signed) await write(source, vector.id, file(vector.file));
+      for (const [i, { messageHex, suite }] of OWN.entries()) {
+        if (/^0[235]/.test(suite)) await write(source, `own-${i}`, Buffer.from(messageHex, "hex"));
+      }
+    });
+    for (const [job, outcome] of [
+      [jobs.inPlace, "rewrapped"],
+      [jobs.inPlace, "already"],
+      [jobs.inPlaceBack, "rewrapped"],
+      [jobs.inPlaceBack, "already"],
+    ] as const) {
+      const receipts = await carried(job);
+      expect(receipts.filter((receipt) => receipt.outcome !== outcome || !receipt.verified)).toEqual([]);
+      expect(receipts.length).toBeGreaterThan(signed.length);
+    }
+    const parsed = parseJob(jobs.inPlaceBack, "job.json");
+    await within(jobs.inPlaceBack, async (shores) => {
+      for (const object of await listed(shores.source)) {
+        const rules = rulesOf(parsed, "m-1", Date.now());
+        expect(await verifyObject(object, shores, rules, { full: true, signal })).toMatchObject({
+          verdict: "same",
+          opened: true,
+        });
+      }
+      for (const vector of signed) {
+        const arrived = await bytesOf(shores.destination, vector.id);
+        const bodyBytes = vector.offsets.bodyEnd - vector.offsets.headerEnd;
+        const footerBytes = vector.offsets.total - vector.offsets.bodyEnd;
+        const body = arrived.subarray(-bodyBytes - footerBytes, -footerBytes);
+        expect(body.equals(file(vector.file).subarray(vector.offsets.headerEnd, vector.offsets.bodyEnd))).toBe(true);
+        const read = await perform([
+          "cat",
+          `s3://signed-home-bucket/${vector.id}`,
+          "--job",
+          join(home, "inPlaceBack.json"),
+        ]);
+        expect(read.stdoutBytes.equals(SMALL)).toBe(true);
+      }
+    });
+  });
+
+  test("whose signature or body does not hold are withdrawn before they can be seen, in either cloud", async () => {
+    const broken = async (job: string) =>
+      within(job, async ({ source }) => {
+        for (const vector of signed) {
+          const bytes = await bytesOf(source, vector.id);
+          for (const [what, at] of [
+            ["signature", bytes.length - 3],
+            ["body", bytes.length - 4096],
+          ] as const) {
+            const changed = Buffer.from(bytes);
+            changed[at] = (changed[at] ?? 0) ^ 1;
+            await write(source, `broken-${what}-${vector.id}`, changed);
+          }
+        }
+      });
+    for (const job of [jobs.inPlace, jobs.inPlaceBack]) {
+      await broken(job);
+      const receipts = (await carried(job)).filter(({ key }) => key.startsWith("broken"));
+      expect(receipts.length).toBe(2 * signed.length);
+      expect(new Set(receipts.map(({ outcome, code }) => `${outcome} ${code}`))).toEqual(
+        new Set(["refused SEAL_FORGED"]),
+      );
+      await within(job, async ({ destination }) => {
+        for (const { key } of receipts) expect(await destination.head(key, signal)).toBeUndefined();
+      });
+    }
   });
 });

@@ -48,10 +48,12 @@ describe("job file", () => {
       verify: "sample",
       pageObjects: 1000,
       transfers: 64,
+      esdk: "auto",
+      esdkKeys: "replace",
       hugeBytes: "512M",
     });
     expect(job.retry).toEqual({ attempts: 6, delayMs: 200 });
-    expect(job.keys).toEqual({ ...MINIMAL.keys, allow: [], requireContext: {}, sealContext: {} });
+    expect(job.keys).toEqual({ ...MINIMAL.keys, allow: [], requireContext: {}, sealContext: {}, esdkContext: {} });
     expect(JSON.parse(JSON.stringify(job))).toEqual(job);
     expect(parse(job)).toEqual(job);
   });

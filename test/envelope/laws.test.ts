@@ -4,7 +4,7 @@ import type { KeyContext, KeyUri, RawWrap } from "../../src/core/key.ts";
 import { azure } from "../../src/envelope/azure/azure.ts";
 import type { Envelope, Seal } from "../../src/envelope/envelope.ts";
 import { withWrapped } from "../../src/envelope/envelope.ts";
-import { esdk } from "../../src/envelope/esdk/esdk.ts";
+import { esdk, esdkIn } from "../../src/envelope/esdk/esdk.ts";
 import { esdkSidecar } from "../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../src/envelope/s3ec/v1.ts";
@@ -165,6 +165,16 @@ function besideMessage(to: KeyUri): EnvelopeSubject["sample"] {
   return () => ({ seal: wrapped, key });
 }
 
+/** In a suite that nothing new is sealed in here. */
+function uncommitted(to: KeyUri): EnvelopeSubject["sample"] {
+  const { seal, key } = madeBy(esdk, to)();
+  const fixed = new Map([
+    ["message-id", Buffer.alloc(16, 7).toString("base64")],
+    ["frame-bytes", "64"],
+  ]);
+  return () => ({ seal: { ...seal, content: "esdk-0178", fixed }, key });
+}
+
 /** As a reader finds it. */
 function readBack(made: EnvelopeSubject["sample"]): EnvelopeSubject["sample"] {
   const { seal, key } = made();
@@ -179,6 +189,16 @@ for (const [provider, to] of Object.entries({ "AWS KMS": AWS_KEY, "Google KMS": 
     envelope: esdk,
     writesAs: esdkSidecar,
     sample: message(to),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+  });
+  envelopeSuite(`esdk in place, 0478, ${provider}`, {
+    envelope: esdkIn({ place: "in-place" }),
+    sample: message(to),
+    strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
+  });
+  envelopeSuite(`esdk in place, 0178, ${provider}`, {
+    envelope: esdk,
+    sample: readBack(uncommitted(to)),
     strangers: [unsealed, written(s3ecV2), written(s3ecV3)],
   });
   envelopeSuite(

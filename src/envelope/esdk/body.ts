@@ -19,7 +19,7 @@ import { cipherFor } from "./derive.ts";
 import { Flow } from "./flow.ts";
 import { IV_BYTES, TAG_BYTES } from "./header.ts";
 import { forged, malformed } from "./refusal.ts";
-import { FOOTER_BYTES_MIN, type Witness } from "./signature.ts";
+import { FOOTER_BYTES_MIN } from "./signature.ts";
 
 const LABELS = {
   frame: "AWSKMSEncryptionClient Frame",
@@ -37,13 +37,20 @@ const FRAMES_MAX = 2 ** 32 - 1;
 /** 2^39 - 256 bits under one key and IV (NIST SP 800-38D, 5.2.1.1). */
 const WHOLE_BYTES_MAX = 2 ** 36 - 32;
 
+/** Sees every byte before the footer, in order, and judges the signature in it. */
+export interface Watching {
+  sees(bytes: Uint8Array): void;
+  /** Throws SEAL_FORGED. */
+  judge(signature: Uint8Array): void;
+}
+
 export interface Body {
   readonly key: Uint8Array;
   readonly messageId: Uint8Array;
   /** 0: in one piece. */
   readonly frameBytes: number;
   /** Where the message is signed. */
-  readonly witness?: Witness | undefined;
+  readonly witness?: Watching | undefined;
 }
 
 interface Part {

@@ -117,5 +117,11 @@ export const schemeCalled = (provider: string): KmsScheme | undefined => SCHEMES
 export function heldKey({ uri, raw, bytes }: WrappedKey): HeldKey {
   if (uri === undefined || raw !== undefined)
     throw defect("a wrapped key without its key's URI was to stand in a message");
-  return { provider: providerOf(uri), info: Buffer.from(keyName(uri)), bytes };
+  return { ...heldUnder(uri), bytes };
 }
+
+/** What stands before a data key that is wrapped under this one. */
+export const heldUnder = (uri: KeyUri): Omit<HeldKey, "bytes"> => ({
+  provider: providerOf(uri),
+  info: Buffer.from(keyName(uri)),
+});

@@ -4,12 +4,12 @@
  *   object   | header (header.ts), its tag | body (body.ts) | footer (signature.ts), in suites that sign |
  *
  * The header's tag is made with the data key over all of the header, wrapped keys included, so that a data key which opens is proven
- * to be this message's. Under another key the message stays as it is, byte for byte, and the wrapped key stands beside it: sidecar.ts.
+ * to be this message's. Where it goes under another key: esdk.ts.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { DataKey, type KeyContext, type KeyUri } from "../../core/key.ts";
+import { contextBytes, DataKey, type KeyContext, type KeyUri } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
-import type { FreshSeal, Seal, SealBytes } from "../envelope.ts";
+import { type FreshSeal, type Seal, type SealBytes, START_BYTES_MAX } from "../envelope.ts";
 import { headDecides } from "../foreign.ts";
 import { openBody, plainSize, sealedSize, sealFrames, WHOLE_HEAD_BYTES } from "./body.ts";
 import { bodyKey, checkCommitment, commitmentOf, headerTag } from "./derive.ts";
@@ -17,7 +17,9 @@ import {
   type Header,
   type HeaderBody,
   headerBody,
+  type HeldKey,
   IV_BYTES,
+  KEYS_MAX,
   missingBytes,
   parseHeader,
   parseWholeHeader,
@@ -35,9 +37,13 @@ const CONTENT = "esdk-";
 const MESSAGE_ID = "message-id";
 const FRAME_BYTES = "frame-bytes";
 const COMMITMENT = "commitment";
+/** Names, as a JSON list; absent: none. */
+const KEPT_OUT = "kept-out";
 /** What official writers take where they are told nothing. */
 const FRESH_FRAME_BYTES = 4096;
 const FRESH_SUITE = "0478";
+
+export const NOTE_HELD = "held by";
 
 /** How much of the object's start holds the header; 0: it is no message, or a broken one. */
 export function wantsHeader(start: Uint8Array): number {
@@ -59,15 +65,24 @@ function wholeHead(start: Uint8Array): number {
   }
 }
 
-/** The seal of a message as it stands, whoever holds its data key. Throws SEAL_MALFORMED, SEAL_UNSUPPORTED. */
-export function readMessage(start: Uint8Array, sizeBytes: number): Omit<Seal, "wrap"> {
+export const NOTHING_KEPT_OUT: KeyContext = new Map();
+
+/**
+ * The seal of a message as it stands, whoever holds its data key. `keptOut`: pairs that its writer left out of the header and bound
+ * all the same (AWS Encryption SDK specification, framework/required-encryption-context-cmm.md); a name that the header has is the
+ * header's. Throws SEAL_MALFORMED, SEAL_UNSUPPORTED.
+ */
+export function readMessage(start: Uint8Array, sizeBytes: number, keptOut: KeyContext): Omit<Seal, "wrap"> {
   const header = parseWholeHeader(start);
-  const { suite, messageId, context, frameBytes, commitment } = header;
+  const { suite, messageId, frameBytes, commitment } = header;
   checkSize(header, start, sizeBytes);
+  const missing = [...keptOut].filter(([name]) => !header.context.has(name));
+  const context = new Map([...header.context, ...missing]);
   const fixed = new Map([
     [MESSAGE_ID, base64(messageId)],
     [FRAME_BYTES, String(frameBytes)],
     ...(commitment ? [[COMMITMENT, base64(commitment)] as const] : []),
+    ...(missing.length > 0 ? [[KEPT_OUT, JSON.stringify(missing.map(([name]) => name).sort())] as const] : []),
   ]);
   const whole = Uint8Array.from(start.subarray(0, header.sizeBytes));
   return {
@@ -89,14 +104,15 @@ function checkSize({ sizeBytes: headerBytes, frameBytes, suite }: Header, start:
   plainSize(sizeBytes - headerBytes, frameBytes, isSigned);
   if (frameBytes > 0) return;
   const head = Buffer.from(start.subarray(headerBytes, headerBytes + WHOLE_HEAD_BYTES));
+  if (head.length < WHOLE_HEAD_BYTES) throw unsupported(`its header is longer than ${START_BYTES_MAX} bytes`);
   const sealed = Number(head.readBigUInt64BE(IV_BYTES)) + WHOLE_HEAD_BYTES + TAG_BYTES;
   const rest = sizeBytes - headerBytes - sealed;
   if (isSigned ? rest < 0 : rest !== 0) throw malformed("its body is not as long as it says");
 }
 
-export function readHeld(head: ObjectHead, start: Uint8Array): Seal | undefined {
+export function readHeld(head: ObjectHead, start: Uint8Array, keptOut: KeyContext): Seal | undefined {
   if (headDecides(head) || !isMessage(start)) return undefined;
-  const message = readMessage(start, head.sizeBytes);
+  const message = readMessage(start, head.sizeBytes, keptOut);
   const { keys } = parseWholeHeader(start);
   const { openings, closed } = openingsOf(keys, message.context);
   const [first, ...others] = openings;
@@ -106,7 +122,7 @@ export function readHeld(head: ObjectHead, start: Uint8Array): Seal | undefined 
     wrap: first.wrap,
     wrapped: first.wrapped,
     ...(others.length === 0 ? {} : { others: others.map(({ wrapped }) => wrapped) }),
-    notes: [...message.notes, ...closed.map((kind) => `held by ${kind} too, which is not opened here`)],
+    notes: [...message.notes, ...closed.map((kind) => `${NOTE_HELD} ${kind} too, which is not opened here`)],
   };
 }
 
@@ -137,19 +153,25 @@ export function checkMessage(seal: Seal, dataKey: DataKey): void {
 }
 
 /** The key of the body, once the header has proven it. The caller wipes it. */
-function checkedKey(seal: Seal, dataKey: DataKey): Buffer {
+export function checkedKey(seal: Seal, dataKey: DataKey): Buffer {
   const { suite, messageId, commitment } = messageOf(seal);
   if (commitment) checkCommitment(suite, messageId, commitment, dataKey);
   const key = bodyKey(suite, messageId, dataKey);
-  if (seal.start === undefined || isSignedBy(key, seal.start)) return key;
+  if (seal.start === undefined || isSignedBy(key, seal.start, keptOutBytes(seal))) return key;
   key.fill(0);
   throw forged();
 }
 
-function isSignedBy(key: Uint8Array, start: Uint8Array): boolean {
+function isSignedBy(key: Uint8Array, start: Uint8Array, keptOut: Uint8Array): boolean {
   const { iv, tag, signedBytes } = parseHeader(start);
-  return timingSafeEqual(headerTag(key, iv, start.subarray(0, signedBytes)), tag);
+  return timingSafeEqual(headerTag(key, iv, Buffer.concat([start.subarray(0, signedBytes), keptOut])), tag);
 }
+
+const keptOutNames = ({ fixed }: Seal): readonly string[] => JSON.parse(fixed.get(KEPT_OUT) ?? "[]") as string[];
+
+/** What the tag is over behind the header: the pairs that are not in it. */
+const keptOutBytes = (seal: Seal): Uint8Array =>
+  contextBytes(new Map(keptOutNames(seal).map((name) => [name, seal.context.get(name) ?? ""])), "esdk");
 
 export async function* openMessage(ciphertext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
   const { suite, messageId, frameBytes } = messageOf(seal);
@@ -201,10 +223,24 @@ export function freshMessage(context: KeyContext, to: KeyUri): FreshSeal {
   };
 }
 
+/** A seal whose data key joins those that the message holds already. */
+export interface JoinedSeal extends Seal {
+  readonly kept: readonly HeldKey[];
+}
+
 function unsignedHeader(seal: Seal): Buffer {
   if (seal.wrapped === undefined) throw defect("a seal was written before its key was wrapped");
-  const body: HeaderBody = { ...messageOf(seal), context: seal.context, keys: [heldKey(seal.wrapped)] };
-  return headerBody(body);
+  const { kept = [] } = seal as Partial<JoinedSeal>;
+  const hidden = keptOutNames(seal);
+  const context = new Map([...seal.context].filter(([name]) => !hidden.includes(name)));
+  const body: HeaderBody = { ...messageOf(seal), context, keys: [heldKey(seal.wrapped), ...kept] };
+  const header = headerBody(body);
+  // What we could not read again is not written.
+  if (header.length + IV_BYTES + TAG_BYTES + WHOLE_HEAD_BYTES <= START_BYTES_MAX && kept.length < KEYS_MAX)
+    return header;
+  throw unsupported(
+    `with one more data key its header would be longer than is read (${START_BYTES_MAX} bytes, ${KEYS_MAX} keys)`,
+  );
 }
 
 /** A seal that was read is written as it stands: its keys may be others', which only their owners can write. */
@@ -221,6 +257,7 @@ const signatureBytes = (seal: Seal): number => (messageOf(seal).suite.version ==
  * frame's has. In version 2 it is zeros: only a message that is new is to have its header made here, or one whose owner said so.
  */
 export function startMessage(seal: Seal, dataKey: DataKey | undefined): Uint8Array {
+  if (seal.format !== ESDK) throw defect(`a seal of ${seal.format} was given to ${ESDK}`);
   if (seal.start !== undefined) return seal.start;
   if (!dataKey) throw defect("a header was to be made without its data key");
   const { suite, messageId } = messageOf(seal);
@@ -228,7 +265,8 @@ export function startMessage(seal: Seal, dataKey: DataKey | undefined): Uint8Arr
   const iv = suite.version === 1 ? randomIv() : Buffer.alloc(IV_BYTES);
   const key = bodyKey(suite, messageId, dataKey);
   try {
-    return Buffer.concat([signed, ...(suite.version === 1 ? [iv] : []), headerTag(key, iv, signed)]);
+    const tag = headerTag(key, iv, Buffer.concat([signed, keptOutBytes(seal)]));
+    return Buffer.concat([signed, ...(suite.version === 1 ? [iv] : []), tag]);
   } finally {
     key.fill(0);
   }

@@ -20,6 +20,7 @@ import {
   checkMessage,
   ESDK,
   messageOf,
+  NOTHING_KEPT_OUT,
   openMessage,
   plainMessageSize,
   readMessage,
@@ -30,6 +31,7 @@ import {
 import { BESIDE, BESIDE_KEY, BESIDE_MESSAGE, BESIDE_URI, BESIDE_WRAP, isBeside } from "./names.ts";
 import { defect, malformed, unsupported } from "./refusal.ts";
 
+const SIDECAR = "esdk-sidecar";
 /** The pair that names the message. */
 const RESERVED = "sealift:esdk-message";
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$|^[A-Za-z0-9+/]{2,3}={1,2}$/;
@@ -37,9 +39,9 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$
 /** A seal of either envelope as it stands beside the message under `to`, its key not wrapped yet. Throws SEAL_UNSUPPORTED. */
 export function beside(seal: Seal, to: KeyUri): Seal {
   const wrap = providerOf(to);
-  if (seal.format === esdkSidecar.id) return { ...seal, wrap, wrapped: undefined };
+  if (seal.format === SIDECAR) return { ...seal, wrap, wrapped: undefined };
   const context = boundContext(seal.context, nameOf(seal));
-  return { ...seal, format: esdkSidecar.id, wrap, wrapped: undefined, others: undefined, context, form: undefined };
+  return { ...seal, format: SIDECAR, wrap, wrapped: undefined, others: undefined, context, form: undefined };
 }
 
 function nameOf(seal: Seal): string {
@@ -47,16 +49,16 @@ function nameOf(seal: Seal): string {
   return `${suite.id}/${Buffer.from(messageId).toString("base64")}`;
 }
 
-function read(head: ObjectHead, start: Uint8Array): Seal | undefined {
+function read(head: ObjectHead, start: Uint8Array, keptOut: KeyContext): Seal | undefined {
   const found = readBeside(head.attributes.metadata);
   if (found === undefined) return undefined;
   if (!isMessage(start)) throw malformed(`${BESIDE_MESSAGE} beside what is no message`);
   const { wrap, wrapped, owns } = found;
-  const message = readMessage(start, head.sizeBytes);
+  const message = readMessage(start, head.sizeBytes, keptOut);
   const name = nameOf({ ...message, wrap });
   if (found.message !== name) throw malformed(`${BESIDE_MESSAGE} names another message than it stands beside`);
   const context = boundContext(message.context, name);
-  return { ...message, format: esdkSidecar.id, wrap, wrapped, context, form: undefined, owns };
+  return { ...message, format: SIDECAR, wrap, wrapped, context, form: undefined, owns };
 }
 
 export interface Beside {
@@ -122,7 +124,7 @@ function bytesOf(text: string): Buffer {
 
 function write(seal: Seal): SealBytes {
   const { format, wrapped, wrap } = seal;
-  if (format !== esdkSidecar.id) throw defect(`a seal of ${format} was given to ${esdkSidecar.id}`);
+  if (format !== SIDECAR) throw defect(`a seal of ${format} was given to ${SIDECAR}`);
   if (wrapped?.uri === undefined || wrapped.raw || providerOf(wrapped.uri) !== wrap) {
     throw defect(`a key wrapped by ${wrapped?.scheme ?? "nobody"} in a seal for ${wrap}`);
   }
@@ -135,12 +137,13 @@ function write(seal: Seal): SealBytes {
   return { metadata, startBytes: 0 };
 }
 
-export const esdkSidecar: Envelope = {
-  id: "esdk-sidecar",
+/** `keptOut`: pairs that writers left out of their messages (message.ts). */
+export const sidecarWith = (keptOut: KeyContext): Envelope => ({
+  id: SIDECAR,
   verifies: "at-end",
   wants: ({ attributes: { metadata } }, start) =>
     [...metadata.keys()].some((name) => isBeside(name.toLowerCase())) ? wantsHeader(start) : 0,
-  read,
+  read: (head, start) => read(head, start, keptOut),
   retarget: beside,
   check: checkMessage,
   write,
@@ -151,4 +154,6 @@ export const esdkSidecar: Envelope = {
   open: openMessage,
   sealedSize: sealedMessageSize,
   plainSize: plainMessageSize,
-};
+});
+
+export const esdkSidecar = sidecarWith(NOTHING_KEPT_OUT);

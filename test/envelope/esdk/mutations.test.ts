@@ -154,6 +154,24 @@ describe("what is no honest message", () => {
     expect(await codeOf(() => read(held))).toBe("SEAL_UNSUPPORTED");
   });
 
+  it("a header that ends where no more is asked for, before a body in one piece", async () => {
+    const one = Buffer.from(OWN[0]?.messageHex ?? "", "hex");
+    const { sizeBytes, keys } = parseHeader(one);
+    const countAt = 4 + 16 + 2 + one.readUInt16BE(20);
+    const [before, after] = [one.subarray(0, countAt), one.subarray(countAt + 2)];
+    for (let short = 0; short <= 24; short++) {
+      // Three keys of the greatest length and one that is made to measure.
+      const room = 256 * 1024 - short - sizeBytes - 4 * 7;
+      const sizes = [65_535, 65_535, 65_535, room - 3 * 65_535];
+      const more = sizes.map((size) =>
+        Buffer.concat([Buffer.from([0, 1, 0x61, 0, 0]), Buffer.from([size >> 8, size & 255]), Buffer.alloc(size)]),
+      );
+      const whole = Buffer.concat([before, Buffer.from([0, keys.length + 4]), ...more, after]);
+      const code = await codeOf(() => read(whole));
+      expect(code, `${short}`).toBe(short < 20 ? "SEAL_UNSUPPORTED" : "no error");
+    }
+  });
+
   it("random bytes, and the names of another format beside a message", async () => {
     expect(read(Buffer.from("01800179", "hex")).envelope.id).toBe("plain");
     expect(await codeOf(() => read(message, { encryptiondata: "{}" }))).toBe("SEAL_UNSUPPORTED");

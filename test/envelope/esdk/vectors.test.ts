@@ -49,6 +49,10 @@ describe("raw-key messages of the C library's vectors", () => {
       expect(plainBytes).toBe(isSigned ? undefined : SMALL.length);
       if (hides(vector)) {
         expect(await codeOf(() => opened(message, keyOf(vector.dataKeyHex)))).toBe("SEAL_FORGED");
+        const all = new Map([...seal.context, ["a", "a"], ["b", "b"]]);
+        const wrong = new Map([...all, ["b", "c"]]);
+        expect(await codeOf(() => opened(message, keyOf(vector.dataKeyHex), undefined, wrong))).toBe("SEAL_FORGED");
+        expect((await opened(message, keyOf(vector.dataKeyHex), [1], all)).equals(SMALL)).toBe(true);
         return;
       }
       expect((await opened(message, keyOf(vector.dataKeyHex))).equals(SMALL)).toBe(true);

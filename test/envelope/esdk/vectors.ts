@@ -1,9 +1,9 @@
 /** The published messages (test/vectors/esdk), and keys for them. */
 import { readFileSync } from "node:fs";
-import { DataKey } from "../../../src/core/key.ts";
+import { DataKey, type KeyContext } from "../../../src/core/key.ts";
 import type { Envelope, Seal } from "../../../src/envelope/envelope.ts";
 import { esdk } from "../../../src/envelope/esdk/esdk.ts";
-import { readMessage } from "../../../src/envelope/esdk/message.ts";
+import { NOTHING_KEPT_OUT, readMessage } from "../../../src/envelope/esdk/message.ts";
 import { esdkSidecar } from "../../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../../src/envelope/plain.ts";
 import { s3ecV1 } from "../../../src/envelope/s3ec/v1.ts";
@@ -92,7 +92,12 @@ export const keyOf = (bytes: string, encoding: BufferEncoding = "hex"): DataKey 
   new DataKey(Buffer.from(bytes, encoding));
 
 /** The whole message, by whoever has its data key, whatever holds that in its header. */
-export async function opened(object: Uint8Array, key: DataKey, sizes?: readonly number[]): Promise<Buffer> {
-  const seal = { ...readMessage(startOf(object), object.length), wrap: "" };
+export async function opened(
+  object: Uint8Array,
+  key: DataKey,
+  sizes?: readonly number[],
+  keptOut: KeyContext = NOTHING_KEPT_OUT,
+): Promise<Buffer> {
+  const seal = { ...readMessage(startOf(object), object.length, keptOut), wrap: "" };
   return collect(esdk.open(bodyOf(inPieces(object, sizes), seal), seal, key));
 }
