@@ -125,7 +125,7 @@ export async function openClient(command: readonly string[], clouds: Clouds): Pr
 /** Nothing of the machine's own account: a request that goes astray must find no credentials. */
 function quietEnvironment(): NodeJS.ProcessEnv {
   const { PATH, HOME, LANG } = process.env;
-  return { PATH, HOME, LANG: LANG ?? "C.UTF-8", AWS_EC2_METADATA_DISABLED: "true" };
+  return { PATH, HOME, LANG: LANG ?? "C.UTF-8", AWS_EC2_METADATA_DISABLED: "true", PYTHONDONTWRITEBYTECODE: "1" };
 }
 
 /** Each call waits for one more line; all fail once the process has ended. */
