@@ -1,9 +1,10 @@
 /** The built program as a newcomer uses it: a job file, plan, run, status, report, verify, cat; and the ways in which it says no. */
-import { execFile, spawn } from "node:child_process";
+import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keyUri } from "../../src/core/key.ts";
@@ -34,10 +35,40 @@ function sealift(args: readonly string[], env: Record<string, string | undefined
     ...env,
   };
   return new Promise((resolve) => {
-    execFile(process.execPath, [MAIN, ...args], { env: all, maxBuffer: 1e8 }, (error, stdout, stderr) => {
-      resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [MAIN, ...args],
+      { env: all, maxBuffer: 1e8, timeout: 100_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? Number(error.code ?? 1) : 0, stdout, stderr });
+      },
+    );
   });
+}
+
+interface Begun {
+  readonly id: string;
+  /** What it has said on stderr so far. */
+  readonly logs: readonly string[];
+  readonly ended: Promise<{ readonly code: number | null; readonly logs: readonly string[] }>;
+}
+
+/** A run that has printed its id. One that ends before says why; one that does not end is killed, and says where it stood. */
+async function begun(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Begun> {
+  const logs: string[] = [];
+  child.stderr.on("data", (chunk: Buffer) => logs.push(chunk.toString()));
+  const patience = setTimeout(() => child.kill("SIGKILL"), 90_000);
+  const ended = new Promise<{ code: number | null; logs: readonly string[] }>((resolve) =>
+    child.once("close", (code) => {
+      clearTimeout(patience);
+      resolve({ code, logs });
+    }),
+  );
+  const id = await new Promise<string>((resolve, reject) => {
+    child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString().split("\n")[0] ?? ""));
+    void ended.then(({ code }) => reject(new Error(`it ended with ${code} before its id: ${logs.join("")}`)));
+  });
+  return { id, logs, ended };
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -195,12 +226,9 @@ describe("a journey", { timeout: 120_000 }, () => {
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const id = await new Promise<string>((resolve) =>
-      child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString().split("\n")[0] ?? "")),
-    );
+    const { id, ended } = await begun(child);
     child.kill("SIGINT");
-    const code = await new Promise((resolve) => child.once("exit", resolve));
-    expect(code).toBe(130);
+    expect(await ended).toMatchObject({ code: 130 });
     const { stdout } = await sealift(["resume", id, "--json"]);
     expect(JSON.parse(stdout.trim())).toMatchObject({ id, handled: 32 });
   });
@@ -219,11 +247,7 @@ describe("an orphan", { timeout: 60_000 }, () => {
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });
-    const logs: string[] = [];
-    child.stderr.on("data", (chunk: Buffer) => logs.push(chunk.toString()));
-    const id = await new Promise<string>((resolve) =>
-      child.stdout.once("data", (chunk: Buffer) => resolve(chunk.toString().split("\n")[0] ?? "")),
-    );
+    const { id, logs } = await begun(child);
     while (!logs.join("").includes("ready")) await sleep(50);
     child.kill("SIGKILL");
     while ((logs.join("").match(/is gone: ending/g) ?? []).length < 2) await sleep(100);

@@ -1,7 +1,7 @@
 /** AWS Encryption SDK messages out of hostile bytes, with and without a wrapped key beside them. */
 import { DataKey } from "../../../src/core/key.ts";
 import { withWrapped } from "../../../src/envelope/envelope.ts";
-import { esdk } from "../../../src/envelope/esdk/esdk.ts";
+import { esdk, esdkIn } from "../../../src/envelope/esdk/esdk.ts";
 import { headerBody, parseHeader } from "../../../src/envelope/esdk/header.ts";
 import { esdkSidecar } from "../../../src/envelope/esdk/sidecar.ts";
 import { plain } from "../../../src/envelope/plain.ts";
@@ -10,6 +10,8 @@ import { bodyOf } from "../../../src/transfer/start.ts";
 import { ALL_KEYS, collect, headOf, inPieces, wrappedFor } from "../../envelope/material.ts";
 import { holds, same, type Target } from "../target.ts";
 
+const BESIDE = esdkIn({ place: "sidecar" });
+const WAYS = [esdkIn({ place: "in-place" }), esdkIn({ place: "in-place", keys: "add" })];
 const FORMATS = [esdk, esdkSidecar, plain];
 const [AWS] = ALL_KEYS as [(typeof ALL_KEYS)[number]];
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
@@ -52,10 +54,26 @@ export const messageTarget: Target = {
     const header = parseHeader(start);
     // Two bytes of 0 for no pairs are an old writer's; they are written as none.
     if (seal.context.size > 0) same(headerBody(header), start.subarray(0, header.signedBytes), "read and written");
-    const moved = withWrapped(esdk.retarget(seal, AWS), wrappedFor(AWS));
+    const moved = withWrapped(BESIDE.retarget(seal, AWS), wrappedFor(AWS));
     const { metadata } = esdkSidecar.write(moved);
     const beside = recognise(headOf(metadata, bytes.length), startOf(bytes, metadata), FORMATS);
     same([...beside.seal.context], [...moved.context], "read beside it");
+    const key = () => new DataKey(Buffer.alloc(header.suite.keyBytes, 1));
+    for (const ways of WAYS) {
+      // One that is signed is not joined by a key, and one that is full is not either.
+      const again = withWrapped(ways.retarget(seal, AWS), wrappedFor(AWS));
+      const anew = Buffer.from(ways.start?.(again, key()) ?? []);
+      same(ways.write(again).startBytes, anew.length, "as long as was said");
+      const found = recognise(
+        headOf(none, bytes.length - header.sizeBytes + anew.length),
+        Buffer.concat([anew, bytes.subarray(header.sizeBytes)]),
+        FORMATS,
+      );
+      same([found.seal.wrap, found.seal.content], [again.wrap, seal.content], "read behind another header");
+      same([...found.seal.context], [...again.context], "its pairs");
+      // A commitment is to another key than ours.
+      if (!header.commitment) ways.check(found.seal, key());
+    }
     await collect(envelope.open(bodyOf(inPieces(bytes), seal), seal, new DataKey(Buffer.alloc(32, 1))));
   },
 };
