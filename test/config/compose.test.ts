@@ -18,8 +18,11 @@ import type { Job, Shore } from "../../src/core/job.ts";
 import { DataKey, keyUri } from "../../src/core/key.ts";
 import type { ObjectHead } from "../../src/core/object.ts";
 import { type Ceiling, OwnCeiling } from "../../src/core/pace.ts";
-import type { Envelope } from "../../src/envelope/envelope.ts";
+import { type Envelope, withWrapped } from "../../src/envelope/envelope.ts";
+import { parseHeader } from "../../src/envelope/esdk/header.ts";
 import { Limiters } from "../../src/kms/limiter.ts";
+import { OWN } from "../envelope/esdk/vectors.ts";
+import { GCP_KEY, headOf, wrappedFor } from "../envelope/material.ts";
 
 const AWS = "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const GCP = "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k";
@@ -171,6 +174,35 @@ describe("shores", () => {
       envelopes.filter((one) => one.read(head, start)).map(({ id }) => id);
     expect([claims(ENVELOPES), claims(shores.envelopes)]).toEqual([["plain"], ["tink"]]);
     await shores.close();
+  });
+
+  test("know Tink's keysets where the job has some", async () => {
+    const tinkKeysets = { format: "JSON", key: "local://new" } as const;
+    const shores = await openShores({ ...local(), options: { ...local().options, tinkKeysets } });
+    const start = Buffer.from('{"encryptedKeyset":"AAAA","keysetInfo":{"primaryKeyId":1,"keyInfo":[]}}');
+    const head = headOf({}, start.length);
+    const claims = (envelopes: readonly Envelope[]) =>
+      envelopes.filter((one) => one.read(head, start)).map(({ id }) => id);
+    expect([claims(ENVELOPES), claims(shores.envelopes)]).toEqual([["plain"], ["tink-keyset"]]);
+    await shores.close();
+  });
+
+  test("place the keys of messages as the job says", async () => {
+    const message = Buffer.from(OWN.find(({ suite }) => suite === "0178")?.messageHex ?? "", "hex");
+    const moved = async (options: Partial<Job["options"]>) => {
+      const shores = await openShores({ ...local(), options: { ...local().options, ...options } });
+      await shores.close();
+      const esdk = shores.envelopes.find(({ id }) => id === "esdk");
+      const seal = esdk?.read(headOf({}, message.length), message);
+      if (!esdk || !seal) throw new Error("not recognised");
+      const again = withWrapped(esdk.retarget(seal, GCP_KEY), wrappedFor(GCP_KEY));
+      if (again.format !== "esdk") return [again.format];
+      const start = esdk.start?.(again, new DataKey(Buffer.alloc(32, 7))) ?? new Uint8Array();
+      return parseHeader(start).keys.map(({ provider }) => provider);
+    };
+    expect(await moved({})).toEqual(["gcp-kms"]);
+    expect(await moved({ esdkKeys: "add" })).toEqual(["gcp-kms", "selfmade"]);
+    expect(await moved({ esdk: "sidecar" })).toEqual(["esdk-sidecar"]);
   });
 
   test("plain is asked last and every format has its own name", () => {

@@ -38,6 +38,11 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "options.hugeBytes": "test/pipeline/huge.test.ts",
   "options.instructionSuffix": "test/config/compose.test.ts",
   "options.envelope": "test/cli/tink.test.ts",
+  "options.tink": "test/config/compose.test.ts",
+  "options.tinkKeysets": "test/config/compose.test.ts",
+  "options.esdk": "test/config/compose.test.ts",
+  "options.esdkKeys": "test/config/compose.test.ts",
+  "keys.esdkContext": "test/cli/esdk.test.ts",
 };
 
 /** What the run showed. */
