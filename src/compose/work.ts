@@ -1,6 +1,6 @@
 /** A migration as a worker meets it: the plan in the ledger becomes open shores and rules. Also the ledger itself, from its URL. */
 import { openShores, openStore, processBudgets } from "../compose.ts";
-import { parseJob } from "../config/job.ts";
+import { parseJob, sealedIn } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import { compileFilter, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
@@ -67,8 +67,7 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     ...(job.keys.account === undefined ? {} : { account: job.keys.account }),
     requireContext: contextOf(job.keys.requireContext),
     sealContext: contextOf(job.keys.sealContext),
-    // Who reads with Tink reads what is sealed afresh with it too; else the format that commits to its key.
-    sealWith: envelope === "tink" ? envelope : "s3ec-v3",
+    sealWith: sealedIn(job),
     ...(envelope === undefined ? {} : { envelope }),
     fallback,
     ...(serverKey === undefined ? {} : { serverKeyName: serverKey }),

@@ -127,8 +127,11 @@ function judge(job: Job): void {
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
   judgeTink(job);
-  const { fallback, serverKey, hugeBytes, envelope } = job.options;
-  if (envelope === "tink" && fallback === "seal" && Object.keys(job.keys.sealContext).length > 0) {
+  const { fallback, serverKey, hugeBytes, sealAs } = job.options;
+  if (sealAs !== undefined && fallback !== "seal") {
+    throw invalid("options.sealAs: is used with fallback: seal only; set that, or remove the format");
+  }
+  if (fallback === "seal" && sealedIn(job) === "tink" && Object.keys(job.keys.sealContext).length > 0) {
     throw invalid("keys.sealContext: Tink binds no key context; leave it out, or choose another fallback or envelope");
   }
   if (sizeBytes(hugeBytes) < HUGE_BYTES_MIN) {
@@ -138,6 +141,10 @@ function judge(job: Job): void {
     throw invalid("options.serverKey: is used with fallback: server only; set that, or remove the key");
   }
 }
+
+/** Who reads with Tink reads what is sealed afresh with it too; else the S3EC format, which commits to its key and has the most readers. */
+export const sealedIn = ({ options: { sealAs, envelope } }: Job): "s3ec-v3" | "esdk" | "tink" =>
+  sealAs ?? (envelope === "tink" ? envelope : "s3ec-v3");
 
 function judgeKeys(job: Job, destination: StoreUrl): void {
   const wrapWith = within("keys.wrapWith", () => keyUri(job.keys.wrapWith));

@@ -162,12 +162,18 @@ const options = z.strictObject({
     .describe(
       "Objects without a client-side envelope: seal afresh, leave to the destination's own key, copy, or refuse",
     ),
+  sealAs: z
+    .enum(["s3ec-v3", "esdk", "tink"])
+    .optional()
+    .describe(
+      "Format that fallback: seal seals in: S3 Encryption Client V3, an AWS Encryption SDK message of suite 0478, or a Tink envelope; absent: s3ec-v3, with envelope: tink that",
+    ),
   serverKey: text.optional().describe("KMS key of the destination provider for fallback: server"),
   envelope: z
     .enum(["tink", "s3ec-v2"])
     .optional()
     .describe(
-      "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own. tink: also what fallback: seal makes",
+      "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own",
     ),
   tink: tinkShape.optional(),
   tinkKeysets: tinkKeysetShape.optional(),

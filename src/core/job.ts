@@ -97,6 +97,8 @@ export interface TinkKeysetClaim {
 export interface JobOptions {
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
+  /** Envelope id that fallback: seal seals in. */
+  readonly sealAs?: "s3ec-v3" | "esdk" | "tink" | undefined;
   /** The provider-side key for fallback: server. */
   readonly serverKey?: string | undefined;
   /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */

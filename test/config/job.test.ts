@@ -149,6 +149,11 @@ describe("job file", () => {
     expect(tink("seal", { tenant: "42" })).toMatch(/keys.sealContext: Tink binds no key context/);
     expect(tink("copy", { tenant: "42" })).toBe("accepted");
     expect(tink("seal", {})).toBe("accepted");
+    const sealed = {
+      ...withField("options", { sealAs: "tink" }),
+      keys: { ...MINIMAL.keys, sealContext: { tenant: "42" } },
+    };
+    expect(refusal(sealed)).toMatch(/keys.sealContext: Tink binds no key context/);
   });
 
   test("a destination within its own source is refused", () => {
@@ -268,7 +273,10 @@ describe("published files", () => {
     ["destination", /^ {2}# (credentialsFile|userProject|kms:| {2}transport)/],
     ["keys", /^ {2}# (requireContext|sealContext|localDirectory|sourceRequests|destinationRequests)/],
     ["filter", /^# (filter:| {2}(include|exclude|minSize|maxSize|minAge|maxAge))/],
-    ["options", /^ {2}# (envelope|tink|tinkKeysets|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/],
+    [
+      "options",
+      /^ {2}# (envelope|tink|tinkKeysets|sealAs|pageObjects|transfers|hugeBytes|instructionSuffix|shardPrefixes)/,
+    ],
     ["retry", /^# (retry:| {2}(attempts|delayMs))/],
   ])("the example's commented lines about %s are valid when switched on", (_name, pattern) => {
     let switched = 0;
