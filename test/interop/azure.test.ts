@@ -1,6 +1,7 @@
 /** Azure's client-side encryption, moved: Azure's client opens what arrived, once it is given a key that asks the new key service. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Bench, catComplaints, complaints, nothingOf, openBench } from "./bench.ts";
+import { checkTable } from "./table.ts";
 
 const why = nothingOf("azure");
 
@@ -29,6 +30,8 @@ describe.skipIf(why !== undefined)(`Azure client-side encryption (${why ?? "carr
       expect(await complaints(bench, place, one.sample.key, one, as)).toEqual([]);
     }
   });
+
+  it("is what docs/formats.md has", () => checkTable("azure", bench.seen, bench.versions));
 
   it("is opened by sealift under Google's key", async () => {
     for (const one of bench.messages) expect(await catComplaints(bench, one.sample.key, one)).toEqual([]);

@@ -7,6 +7,7 @@ import { type OpenClient, openClient, type OpenRequest, type SealRequest } from 
 import { catOne, get, isRight, put, type Sample } from "./crossing.ts";
 import { LIBRARIES, type Library, OFFERS } from "./messages.ts";
 import { missing } from "./programs.ts";
+import { Seen } from "./table.ts";
 import { openWorld, type Place, type World } from "./world.ts";
 
 type Format = Library["format"];
@@ -19,12 +20,17 @@ export interface Message {
   readonly wrap: Wrap;
   readonly context: Readonly<Record<string, string>>;
   readonly sample: Sample;
+  /** How the table calls it, where it does not go by its own writer and variant; null: it is not in the table. */
+  readonly called?: { readonly by?: string; readonly as: string; readonly wrap?: string } | null;
 }
 
 export interface Bench {
   readonly world: World;
   readonly libraries: readonly Library[];
+  readonly versions: ReadonlyMap<string, string>;
   readonly messages: readonly Message[];
+  /** What was seen so far, for the table. */
+  readonly seen: Seen;
   ask: (library: Library, request: SealRequest | OpenRequest) => ReturnType<OpenClient["ask"]>;
   close(): Promise<void>;
 }
@@ -48,6 +54,7 @@ export async function openBench(
   format: Format,
   wraps: readonly Wrap[],
   context: Readonly<Record<string, string>>,
+  seen = new Seen(),
 ): Promise<Bench> {
   const libraries = LIBRARIES.filter((one) => one.format === format && missing(one) === undefined);
   const world = await openWorld();
@@ -63,7 +70,8 @@ export async function openBench(
     await Promise.all([...clients.values()].map((one) => one.close()));
     await world.close();
   };
-  const bench = { world, libraries, messages: [] as Message[], ask, close };
+  const versions = new Map([...clients].map(([id, { version }]) => [id, version]));
+  const bench = { world, libraries, versions, messages: [] as Message[], seen, ask, close };
   for (const writer of libraries) {
     for (const variant of OFFERS[format].variants) {
       for (const wrap of wraps) {
@@ -76,7 +84,7 @@ export async function openBench(
   return bench;
 }
 
-async function seal(bench: Bench, way: Omit<Message, "sample">, sizeBytes: number): Promise<Message> {
+async function seal(bench: Bench, way: Omit<Message, "sample" | "called">, sizeBytes: number): Promise<Message> {
   const { world, ask } = bench;
   const { writer, variant, wrap, context } = way;
   const plaintext = randomBytes(sizeBytes);
@@ -107,10 +115,19 @@ export async function complaints(
   const wrong: string[] = [];
   for (const library of libraries) {
     const answer = await ask(library, { op: "open", file, metadata, variant, context, ...as });
-    if (!isRight(sample, answer)) wrong.push(`${library.id}, ${key}: ${answer.error ?? "another plaintext"}`);
+    const reads = isRight(sample, answer);
+    if (message.called !== null) bench.seen.add({ ...wayOf(message), place }, library, reads);
+    if (!reads) wrong.push(`${library.id}, ${key}: ${answer.error ?? "another plaintext"}`);
   }
   return wrong;
 }
+
+const wayOf = ({ called, writer, variant, wrap }: Message) => ({
+  by: writer.id,
+  as: `\`${variant}\``,
+  wrap,
+  ...called,
+});
 
 /** The same for the code of `sealift cat`, on Google's side. */
 export async function catComplaints({ world }: Bench, key: string, { sample }: Message): Promise<string[]> {

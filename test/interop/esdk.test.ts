@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Bench, catComplaints, complaints, type Message, nothingOf, openBench } from "./bench.ts";
 import { get } from "./crossing.ts";
+import { checkTable } from "./table.ts";
 
 const why = nothingOf("esdk", "esdk");
 /** Of the suites offered, the one that gets a new header unasked: neither signed nor key-committing. */
@@ -36,7 +37,8 @@ describe.skipIf(why !== undefined)(`AWS Encryption SDK (${why ?? "carried"})`, {
       world.awsKms.disable(world.keys.near);
       for (const one of messages) {
         const as = { wrap: "kms", kmsKey: world.keys[place] } as const;
-        expect(await complaints(bench, place, one.sample.key, one, as)).toEqual([]);
+        const called = { as: `\`${PLAIN}\`, in its header` };
+        expect(await complaints(bench, place, one.sample.key, { ...one, called }, as)).toEqual([]);
       }
       world.awsKms.enable(world.keys.near);
     },
@@ -50,7 +52,8 @@ describe.skipIf(why !== undefined)(`AWS Encryption SDK (${why ?? "carried"})`, {
     for (const one of messages) {
       const key = one.sample.key.replace(/^esdk/, "in-place");
       const as = { wrap: "kms", kmsKey: world.keys.beyond } as const;
-      expect(await complaints(bench, "beyond", key, one, as)).toEqual([]);
+      const called = { as: `\`${COMMITTING}\`, in its header (\`esdk: in-place\`)` };
+      expect(await complaints(bench, "beyond", key, { ...one, called }, as)).toEqual([]);
     }
     world.awsKms.enable(world.keys.near);
   });
@@ -65,9 +68,12 @@ describe.skipIf(why !== undefined)(`AWS Encryption SDK (${why ?? "carried"})`, {
       expect([key, after.bytes.equals(before.bytes)]).toEqual([key, true]);
       if (place !== "back") continue;
       const as = { wrap: one.wrap, kmsKey: world.keys.near };
-      expect(await complaints(bench, place, key, one, as)).toEqual([]);
+      const called = { as: `\`${one.variant}\`, beside it; read by its old key` };
+      expect(await complaints(bench, place, key, { ...one, called }, as)).toEqual([]);
     }
   });
+
+  it("is what docs/formats.md has", () => checkTable("esdk", bench.seen, bench.versions));
 
   it("is opened by sealift under Google's key", async () => {
     for (const one of bench.messages) expect(await catComplaints(bench, one.sample.key, one)).toEqual([]);

@@ -10,14 +10,17 @@ import { OFFICIALS, wrapAfter } from "./clients.ts";
 import { isRight, readRows, type Row, writeRow } from "./crossing.ts";
 import { OFFERS } from "./messages.ts";
 import { missing } from "./programs.ts";
+import { checkTable, Seen } from "./table.ts";
 
 const why = nothingOf("tink", "tink");
+/** Of both. */
+const seen = new Seen();
 
 describe.skipIf(why !== undefined)(`Tink's envelopes (${why ?? "carried"})`, { timeout: 120_000 }, () => {
   let bench: Bench;
 
   beforeAll(async () => {
-    bench = await openBench("tink", ["kms"], {});
+    bench = await openBench("tink", ["kms"], {}, seen);
     const { world } = bench;
     const key = `aws-kms://${world.keys.near}`;
     for (const template of OFFERS.tink.variants) {
@@ -64,7 +67,7 @@ describe.skipIf(why !== undefined || writers.length === 0)(
 
     beforeAll(async () => {
       // Nothing sealed by Tink itself: its clients only read.
-      bench = await openBench("tink", [], {});
+      bench = await openBench("tink", [], {}, seen);
       const { world } = bench;
       await Promise.all(writers.map(async (one) => clients.set(one.id, await openClient(one.command(), world.clouds))));
       for (const one of writers) {
@@ -93,18 +96,25 @@ describe.skipIf(why !== undefined || writers.length === 0)(
     ] as const)("is opened by Tink at %s", async (place, wrap) => {
       const { world, libraries } = bench;
       expect(rows.length).toBeGreaterThan(0);
-      for (const sample of rows.flatMap(({ samples }) => samples)) {
+      for (const { by, sample } of rows.flatMap((row) => row.samples.map((sample) => ({ by: row.by, sample })))) {
         const [writer] = libraries;
         if (writer === undefined) throw new Error("no client of Tink is open");
-        const message: Message = { writer, variant: "AES256_GCM", wrap, context: {}, sample };
+        const called = {
+          by: by?.official.id ?? "",
+          wrap: by?.written.says.wrap ?? "",
+          as: "S3EC V2 GCM, `envelope: tink`",
+        };
+        const message: Message = { writer, variant: "AES256_GCM", wrap: "kms", context: {}, sample, called };
         const as = { wrap, kmsKey: world.keys[place] };
         expect(await complaints(bench, place, sample.key, message, as)).toEqual([]);
         if (sample.sizeBytes !== 1) continue;
         // S3EC's bodies are bound to nothing, so Tink must be told of nothing.
-        const bound = { ...message, context: { associatedData: "something" } };
+        const bound = { ...message, called: null, context: { associatedData: "something" } };
         expect(await complaints(bench, place, sample.key, bound, as)).toHaveLength(libraries.length);
       }
     });
+
+    it("is what docs/formats.md has", () => checkTable("tink", seen, bench.versions));
 
     it.each(writers)("is opened again by $id after the way back, as far as it opens that wrap", async (official) => {
       const readings = await readRows(bench.world, official, clientOf(official.id), "back", rows);
