@@ -2,8 +2,8 @@ import { defineConfig } from "vitest/config";
 
 const suite = process.env["SEALIFT_SUITE"];
 
-/** Worker processes that die, wait or are rationed, for minutes: not for every `npm test`. */
-const SLOW = ["test/pipeline/{adopt,full,huge,hugecrash,poison,rationed}.test.ts"];
+/** Worker processes that die, wait or are rationed, for minutes, and whole programs one after another: not for every `npm test`. */
+const SLOW = ["test/pipeline/{adopt,full,huge,hugecrash,poison,rationed}.test.ts", "test/cli/tink.test.ts"];
 
 /** Slow suites (real servers, losses, memory) have folders of their own and are run by .ci/run, not by `npm test`. */
 export default defineConfig({

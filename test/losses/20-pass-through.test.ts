@@ -62,9 +62,9 @@ lossClass(20, "crypto client failure taken for pass-through", [
         changes: [
           {
             module: "transfer/keys",
-            find: "return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing), by, dataKey, notes: [] };",
+            find: "return { wrapped: await wrapForDestination(dataKey, handing.retargeted, crossing), by, dataKey, notes: [] };",
             replace:
-              'return { wrapped: await wrapForDestination(dataKey, retargeted.context, crossing).catch(() => ({ ...source.seal.wrapped, scheme: "gcp-kms", uri: crossing.rules.wrapWith })), by, dataKey, notes: [] };',
+              'return { wrapped: await wrapForDestination(dataKey, handing.retargeted, crossing).catch(() => ({ ...handing.seal.wrapped, scheme: "gcp-kms", uri: crossing.rules.wrapWith })), by, dataKey, notes: [] };',
           },
         ],
         reports: /^Encrypt answers nothing: sealed: rewrapped, and it does not open/m,

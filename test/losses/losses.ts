@@ -19,6 +19,16 @@ export interface Case {
   readonly controls: readonly Control[];
 }
 
+/** Without the guard the loss has to come, and where two requests race for it that need not be at once. */
+const RUNS_MAX = 3;
+
+async function told(scenario: Scenario, build: URL, reports: RegExp): Promise<string> {
+  for (let run = 1; ; run++) {
+    const report = (await scenario(build)).join("\n");
+    if (run === RUNS_MAX || reports.test(report)) return report;
+  }
+}
+
 export function lossClass(number: number, loss: string, cases: readonly Case[]): void {
   describe(`class ${number}: ${loss}`, { timeout: 300_000 }, () => {
     for (const one of cases) {
@@ -27,7 +37,7 @@ export function lossClass(number: number, loss: string, cases: readonly Case[]):
         it(`control: ${one.it}, without ${control.without}`, async () => {
           const build = await buildWithout(control.changes);
           try {
-            expect((await one.scenario(build.url)).join("\n")).toMatch(control.reports);
+            expect(await told(one.scenario, build.url, control.reports)).toMatch(control.reports);
           } finally {
             await build.remove();
           }
