@@ -184,10 +184,12 @@ export async function load(move: Move, head: ObjectHead, task: Task): Promise<Ca
         const start = startWith(writeWith, seal, dataKey);
         const sizeBytes = start.length + bodyBytes(head.sizeBytes, move.seal);
         const ending = endingOf(move);
-        if (ending === undefined || dataKey === undefined) {
+        if (ending === undefined) {
           const crc32c = crc32cWith(start, head, move.seal);
           return { ...rewrapped, sizeBytes, crc32c, body: (source) => restarted(source, move.seal, start) };
         }
+        // A new start before the old ending would be an object that nobody opens.
+        if (dataKey === undefined) throw new SealiftError("INTERNAL", "an ending was to be made without its data key");
         const body = (source: ByteStream) => restarted(source, move.seal, start, (old) => ending(old, start, dataKey));
         return { ...rewrapped, sizeBytes, crc32c: undefined, body };
       });
