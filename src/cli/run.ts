@@ -11,6 +11,7 @@ import type { Job } from "../core/job.ts";
 import { ensurePrivate } from "../core/private.ts";
 import { newMigrationId, startMigration } from "../pipeline/control.ts";
 import { checkRedis } from "../pipeline/redis.ts";
+import { checkSince, findSince } from "../pipeline/since.ts";
 import type { MigrationStatus } from "../pipeline/status.ts";
 import { preflight } from "../transfer/preflight.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -21,10 +22,16 @@ import { openSessionWithRedis, type Session, STATE_OPTIONS, workerEnvironment } 
 export const run: Command = {
   name: "run",
   summary: "start a migration and work until it has ended",
-  usage: "<job.yaml> [--workers N] [--detach]",
+  usage: "<job.yaml> [--workers N] [--detach] [--since ID|none]",
   options: {
     ...FLEET_OPTIONS,
     ...STATE_OPTIONS,
+    since: {
+      type: "string",
+      value: "ID",
+      means:
+        "earlier migration over the same way (default: the newest in the ledger; none: every object is asked about)",
+    },
     detach: { type: "boolean", means: "leave the work to background processes and return the id at once" },
   },
   positionalsMax: 1,
@@ -45,11 +52,13 @@ export const run: Command = {
 type WithRedis = Session & { readonly redis: string };
 
 async function runJob(invocation: Invocation, session: WithRedis, job: Job): Promise<ExitCode> {
-  const { output, json, flags } = invocation;
+  const { output, json, flags, log } = invocation;
   const startedMs = Date.now();
   const mid = newMigrationId(new Date(startedMs));
   await checkBefore(invocation, session, job, mid);
-  await startMigration(session.control, mid, job, parseStoreUrl(job.source.url).prefix);
+  const since = await sinceOf(invocation, session, job);
+  if (since !== undefined) log.info({ migration: mid, since }, `what ${since} left as it was is not asked about again`);
+  await startMigration(session.control, mid, job, parseStoreUrl(job.source.url).prefix, since);
   // The first line on stdout is the id, so that a script can keep it whatever happens next.
   if (!json) output.line(mid);
   if (flags.is("detach")) {
@@ -75,6 +84,15 @@ async function checkBefore(invocation: Invocation, session: WithRedis, job: Job,
   } finally {
     await shores.close();
   }
+}
+
+async function sinceOf({ flags, signal }: Invocation, session: Session, job: Job): Promise<string | undefined> {
+  const { ledger } = session.control;
+  const named = flags.text("since");
+  if (named === "none") return undefined;
+  if (named === undefined) return findSince(ledger, job, signal);
+  await checkSince(ledger, job, named, signal);
+  return named;
 }
 
 export function report({ output, json }: Invocation, status: MigrationStatus, elapsedMs: number): void {

@@ -19,9 +19,10 @@ export const FAILPOINTS = [
   "split.named",
   "split.emitted",
   "split.queued",
-  // A copied page: an object taken, an object written, the page's outcome, the commit, the end of the epoch asked for.
+  // A copied page: an object taken, an object written, what stands there, the page's outcome, the commit, the end of the epoch.
   "object.taken",
   "object.copied",
+  "standing.written",
   "done.written",
   "done.committed",
   "finalize.queued",

@@ -47,6 +47,8 @@ export interface ListedObject {
   readonly lastModifiedMs: number;
   readonly storageClass?: string | undefined;
   readonly head?: ObjectHead | undefined;
+  /** How an earlier migration left this version of it at the destination (core/stood.ts). */
+  readonly stood?: string | undefined;
 }
 
 /** Pins a read or a write to what was seen: the version where there is one, else the ETag. */

@@ -19,4 +19,6 @@ export interface Receipt {
   /** Of an object that stands at the destination. */
   readonly advisories?: readonly Advisory[] | undefined;
   readonly notes: readonly string[];
+  /** How it stands at the destination (core/stood.ts); absent where its envelope is not its own alone, or nothing arrived. */
+  readonly stood?: string | undefined;
 }

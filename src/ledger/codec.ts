@@ -57,6 +57,7 @@ const toLine = (object: ListedObject): PageLine => ({
   ...(object.version === undefined ? {} : { v: object.version }),
   t: object.lastModifiedMs,
   ...(object.storageClass === undefined ? {} : { c: object.storageClass }),
+  ...(object.stood === undefined ? {} : { w: object.stood }),
 });
 
 const fromLine = (line: PageLine): ListedObject => ({
@@ -66,6 +67,7 @@ const fromLine = (line: PageLine): ListedObject => ({
   version: line.v,
   lastModifiedMs: line.t,
   storageClass: line.c,
+  ...(line.w === undefined ? {} : { stood: line.w }),
 });
 
 /** The bytes of a stored record. LEDGER_BROKEN beyond the limit, whatever size its head claims. */

@@ -39,6 +39,9 @@ export const pageName = (mid: string, sid: string, seq: number): string =>
 export const donePrefix = (mid: string, sid: string): string => `${mid}/done/${sid}/`;
 export const doneName = (mid: string, sid: string, seq: number, epoch: number): string =>
   `${donePrefix(mid, sid)}${padded(seq)}.e${epoch}.json`;
+export const standingName = (mid: string, sid: string, seq: number, epoch: number): string =>
+  `${mid}/standing/${sid}/${padded(seq)}.e${epoch}.json`;
+export const sinceName = (mid: string): string => `${mid}/since.json`;
 export const ckptPrefix = (mid: string, sid: string): string => `${mid}/ckpt/${sid}/`;
 export const ckptName = (mid: string, sid: string, seq: number): string => `${ckptPrefix(mid, sid)}${padded(seq)}.json`;
 export const retryPrefix = (mid: string): string => `${mid}/retry/`;

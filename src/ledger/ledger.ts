@@ -7,6 +7,8 @@
  *     <mid>/shards/<sid>.json                   one key range each: those of the plan, and the halves of those that were split
  *     <mid>/pages/<sid>/<seq>.ndjson.gz         what was listed: a header line, then a line an object
  *     <mid>/done/<sid>/<seq>.e<epoch>.json      how each object of the page ended; the first writer wins
+ *     <mid>/standing/<sid>/<seq>.e<epoch>.json  how its objects stood at the destination, for later migrations that go the same way
+ *     <mid>/since.json                          the earlier migration that went the same way, where there is one
  *     <mid>/retry/e<epoch>.json                 the pages that a retry goes over again
  *     <mid>/big/<bid>.t<n>.json                 a huge object's upload (the n-th), for every worker to go on with
  *     <mid>/big/<bid>.done.json                 how it ended; <bid> is its shard, page, place on the page and epoch
@@ -33,6 +35,7 @@ import {
   sha256Hex,
 } from "./codec.ts";
 import { type PageOutcome, withDeferred } from "./deferred.ts";
+import { HintRecords } from "./hints.ts";
 import * as layout from "./layout.ts";
 import * as records from "./records.ts";
 import { type ShardSummary, summarizeShard, sumPages } from "./rebuild.ts";
@@ -42,6 +45,7 @@ export { checkBond, checkResult, jobSha256, planSha256 };
 export type { Page } from "./codec.ts";
 export type { ShardSummary } from "./rebuild.ts";
 export type { SummarizedShard } from "./walk.ts";
+export { Earlier } from "./earlier.ts";
 export type { PageOutcome } from "./deferred.ts";
 export { BID, bidOf, type BigPlace, MID, placeOf, SID } from "./layout.ts";
 export { canSplit, halvesOf } from "./shards.ts";
@@ -57,16 +61,19 @@ export type {
   Problem,
   ResultRecord,
   Shard,
+  StandingRecord,
 } from "./records.ts";
 
 export class Ledger {
   readonly #archive: Archive;
   readonly big: BigRecords;
+  readonly hints: HintRecords;
 
   /** `root`: key prefix of the ledger inside the store, ending in `/`, or empty. */
   constructor(store: ObjectStore, root = "") {
     this.#archive = new Archive(store, root);
     this.big = new BigRecords(this.#archive);
+    this.hints = new HintRecords(this.#archive);
   }
 
   get name(): string {

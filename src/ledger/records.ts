@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type Advisory, ALL_ADVISORIES } from "../core/advisory.ts";
 import { CODES, type Code } from "../core/error.ts";
 import { OUTCOMES } from "../core/plan.ts";
+import { STOOD_CHARACTERS } from "../core/stood.ts";
 import { BID, MID, SID } from "./layout.ts";
 
 const count = z.number().int().nonnegative();
@@ -67,6 +68,8 @@ export const pageLine = z.strictObject({
   v: z.string().max(1024).optional(),
   t: z.number().min(-TIME_MS_MAX).max(TIME_MS_MAX),
   c: z.string().max(64).optional(),
+  /** How an earlier migration left it at the destination. */
+  w: z.string().length(STOOD_CHARACTERS).optional(),
 });
 
 export const problem = z.strictObject({
@@ -105,6 +108,20 @@ export const done = z.strictObject({
   startedAt: z.string().max(40),
   endedAt: z.string().max(40),
 });
+
+/** How the objects of a page stood at the destination, each in its place on the page; what is not known is dots. */
+export const standing = z.strictObject({
+  v: z.literal(1),
+  mid: z.string().regex(MID),
+  sid: z.string().regex(SID),
+  seq: z.number().int().positive(),
+  epoch: count,
+  objects: z.string().max(1000 * STOOD_CHARACTERS),
+  pageSha256: sha256,
+});
+
+/** Which migration went this way before: a help to be fast, which nothing depends on. */
+export const since = z.strictObject({ v: z.literal(1), mid: z.string().regex(MID), since: z.string().regex(MID) });
 
 const bid = z.string().regex(BID);
 
@@ -229,6 +246,8 @@ export type PageHeader = z.infer<typeof pageHeader>;
 export type PageLine = z.infer<typeof pageLine>;
 export type Problem = z.infer<typeof problem>;
 export type DoneRecord = z.infer<typeof done>;
+export type StandingRecord = z.infer<typeof standing>;
+export type SinceRecord = z.infer<typeof since>;
 export type BigRecord = z.infer<typeof big>;
 export type BigDoneRecord = z.infer<typeof bigDone>;
 export type CkptRecord = z.infer<typeof ckpt>;

@@ -4,7 +4,7 @@ import { type Budget } from "../core/budget.ts";
 import { type Code, SealiftError } from "../core/error.ts";
 import type { Log } from "../core/log.ts";
 import type { Ceiling, Pace } from "../core/pace.ts";
-import type { Ledger, PlanRecord } from "../ledger/ledger.ts";
+import { Earlier, type Ledger, type PlanRecord } from "../ledger/ledger.ts";
 import type { Rules, Shores } from "../transfer/shores.ts";
 import type { Queues } from "./job.ts";
 import { type RunState, Window } from "./window.ts";
@@ -50,6 +50,7 @@ export class Works {
   readonly #ceiling: Ceiling;
   readonly #ledger: Ledger;
   readonly #works = new Map<string, Promise<Work>>();
+  readonly #earlier = new Map<string, Promise<Earlier | undefined>>();
   readonly #retries = new Map<string, Promise<Code | undefined>>();
   readonly #states = new Map<string, { readonly state: Promise<RunState | undefined>; readonly at: number }>();
 
@@ -67,6 +68,22 @@ export class Works {
     work.catch(() => this.#works.delete(mid));
     this.#trim();
     return work;
+  }
+
+  /** The migration that went the same way before, where one is known and can be read. */
+  earlier(mid: string, signal: AbortSignal): Promise<Earlier | undefined> {
+    const known = this.#earlier.get(mid);
+    if (known) return known;
+    const found = this.#ledger.hints.since(mid, signal).then((since) => since && new Earlier(this.#ledger, since));
+    const earlier = found.then((one) => one || undefined);
+    if (this.#earlier.size >= OPEN_MAX) this.#earlier.clear();
+    this.#earlier.set(mid, earlier);
+    earlier.catch(() => this.#earlier.delete(mid));
+    return earlier;
+  }
+
+  forgetEarlier(mid: string): void {
+    this.#earlier.set(mid, Promise.resolve(undefined));
   }
 
   /** What a retry goes over again, besides its pages: read once, because every one of its pages asks. */

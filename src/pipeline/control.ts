@@ -28,9 +28,16 @@ export function newMigrationId(now: Date): string {
   return `${time}-${randomBytes(3).toString("hex")}`;
 }
 
-/** Writes the plan and makes the migration known. Workers do the rest. */
-export async function startMigration(control: Control, mid: string, job: Job, prefix: string): Promise<void> {
+/** Writes the plan and makes the migration known. Workers do the rest. `since`: an earlier migration that went the same way. */
+export async function startMigration(
+  control: Control,
+  mid: string,
+  job: Job,
+  prefix: string,
+  since?: string,
+): Promise<void> {
   await control.ledger.putPlan(planRecord(mid, control.now(), job, prefix), control.signal);
+  if (since !== undefined) await control.ledger.hints.putSince(mid, since, control.signal);
   await note(control, mid, "start");
   if (control.redis) await refresh(control, mid);
 }

@@ -9,7 +9,8 @@ import { failpoint } from "../core/failpoint.ts";
 import type { ListedObject } from "../core/object.ts";
 import { DEFERRED_LETTER, noCounts, OUTCOME_LETTER, OUTCOMES, type Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { bidOf, checkBond, type DoneRecord, type Page, type Problem } from "../ledger/ledger.ts";
+import { NOTHING_STOOD } from "../core/stood.ts";
+import { bidOf, checkBond, type DoneRecord, type Page, type Problem, type StandingRecord } from "../ledger/ledger.ts";
 import { type Neighbours, neighboursIn } from "../transfer/divided.ts";
 import { hugeAmong } from "../transfer/huge.ts";
 import { abortLeftovers } from "../transfer/leftovers.ts";
@@ -109,6 +110,9 @@ async function workPage(
   if (care.afterDeath) await abortLeftovers(small, Date.parse(work.plan.createdAt), crossing);
   const receipts = await copyCarefully(context, work, page, { objects: small, neighbours }, care);
   refuseExpired(receipts);
+  const standing = standingOf(id, page, receipts);
+  if (standing) await context.ledger.hints.putStanding(standing, context.signal);
+  failpoint("standing.written");
   const done = outcomeOf(id, page, before, receipts, huge, {
     worker: context.name,
     startedAt,
@@ -223,6 +227,18 @@ export function outcomeOf(
     pageSha256: page.sha256,
     ...who,
   };
+}
+
+/** undefined: of no object is it known how it stands. */
+function standingOf(
+  { mid, sid, seq, epoch }: PageJob,
+  page: Page,
+  receipts: readonly Receipt[],
+): StandingRecord | undefined {
+  const known = new Map(receipts.map(({ key, stood }) => [key, stood]));
+  const objects = page.objects.map(({ key }) => known.get(key) ?? NOTHING_STOOD);
+  if (objects.every((stood) => stood === NOTHING_STOOD)) return undefined;
+  return { v: 1, mid, sid, seq, epoch, objects: objects.join(""), pageSha256: page.sha256 };
 }
 
 /** Of what stands now: what was tried again had not arrived before, and was not counted. */

@@ -3,7 +3,7 @@
  * A crash between any two leaves a page that the next run of this job adopts, or a missing hint that the sweeper gives again.
  */
 import { DelayedError, type Job, UnrecoverableError } from "bullmq";
-import { SealiftError } from "../core/error.ts";
+import { asSealiftError, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
 import type { KeyRange, ListedObject } from "../core/object.ts";
 import {
@@ -81,7 +81,7 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
     const page =
       previous && splitAt !== undefined
         ? await writeSplit(turn, previous, splitAt)
-        : await writePage(turn, previous, batch);
+        : await writePage(turn, previous, { ...batch, objects: await recalled(turn, batch.objects) });
     failpoint("page.written");
     await emitPage(turn, page);
     if (page.header.isLast) return true;
@@ -90,6 +90,24 @@ async function listFrom(turn: Turn, at: ShardWindow): Promise<boolean> {
     previous = page;
   }
   throw new SealiftError("LIST_BROKEN", `the listing of shard ${id.sid} stopped without a last page`);
+}
+
+/** With what an earlier migration knows of them. It only saves requests: where its ledger cannot be read, they are made. */
+async function recalled({ context, id }: Turn, objects: readonly ListedObject[]): Promise<readonly ListedObject[]> {
+  const earlier = await context.works.earlier(id.mid, context.signal);
+  if (!earlier) return objects;
+  try {
+    return await earlier.recall(id.sid, objects, context.signal);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    context.works.forgetEarlier(id.mid);
+    const reason = asSealiftError(error).message;
+    context.log.warn(
+      { migration: id.mid, since: earlier.mid, reason },
+      "every object is asked about: the ledger of the earlier migration cannot be read",
+    );
+    return objects;
+  }
 }
 
 /** Redis names a page that the ledger does not have: the ledger is right, or a rebuild finds that it is broken. */

@@ -6,6 +6,7 @@ import { asSealiftError, SealiftError } from "../core/error.ts";
 import type { DataKey } from "../core/key.ts";
 import type { Attributes, ByteStream, ListedObject, ObjectHead, VersionPin } from "../core/object.ts";
 import type { Outcome } from "../core/plan.ts";
+import { stoodAs } from "../core/stood.ts";
 import type { Receipt } from "../core/receipt.ts";
 import { bodyBytes, type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
@@ -17,7 +18,7 @@ import { type Look, lookAt, nearbyAtSource } from "./look.ts";
 import { attributesOf, type Move } from "./plan.ts";
 import { Passage } from "./passage.ts";
 import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
-import { peek, startOf, wantedBytes } from "./recognise.ts";
+import { isSealed, peek, startOf, wantedBytes } from "./recognise.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
 import { crc32cWith, endingOf, isUnchanged, restarted, startWith } from "./start.ts";
@@ -87,12 +88,15 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
   const { listed, shores, rules, signal } = task;
   const listedNow = await sourceAsListed(listed, task);
   const start = await startOf(shores.source, listedNow, shores.envelopes, signal);
-  const { head: source, plan, move } = await decide(listedNow, start, task);
+  const look = await decide(listedNow, start, task);
+  const { head: source, plan, move } = look;
   const same = await compareStanding({ source, move, standing }, task, task.verify, task.verify);
   if (same.why === undefined) {
     const notes = [...plan.notes, ...same.notes];
     const { advisories } = plan;
-    return { key: listed.key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, advisories, notes };
+    const { key } = listed;
+    const stood = stoodOf(standing, look);
+    return { key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, advisories, notes, stood };
   }
   if (rules.overwrite) return undefined;
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
@@ -116,7 +120,8 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
     const openedMs = task.now();
     const { head: found } = opened;
     const peeked = await peek(opened.body, (start) => wantedBytes(found, start, shores.envelopes));
-    const { head, plan, move } = await decide(found, peeked.start, task);
+    const look = await decide(found, peeked.start, task);
+    const { head, plan, move } = look;
     const cargo = await load(move, head, task);
     try {
       let { body } = peeked;
@@ -127,7 +132,7 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
         ({ body } = opened);
       }
       const source = new Passage(body, opened.head);
-      const receipt = await send(task, condition, cargo, source);
+      const receipt = await send(task, condition, cargo, source, (standing) => stoodOf(standing, look));
       done = source.whole;
       if (receipt.outcome === "already") return receipt;
       return { ...receipt, advisories: plan.advisories, notes: [...plan.notes, ...cargo.notes] };
@@ -229,7 +234,17 @@ function withKey(dataKey: DataKey | undefined, load: () => Cargo): Cargo {
   }
 }
 
-async function send(task: Task, condition: Condition, cargo: Cargo, source: Passage): Promise<Receipt> {
+/** What a file beside the object said may change without it: then only asking tells. */
+const stoodOf = (standing: ObjectHead, { file, plan, move }: Look & { readonly move: Move }): string | undefined =>
+  file ? undefined : stoodAs(standing, { sealed: isSealed(move.seal), advisories: plan.advisories ?? [] });
+
+async function send(
+  task: Task,
+  condition: Condition,
+  cargo: Cargo,
+  source: Passage,
+  stoodWith: (standing: ObjectHead) => string | undefined,
+): Promise<Receipt> {
   const { listed, key, shores, signal, verify } = task;
   const { sizeBytes, crc32c, attributes, serverKeyName } = cargo;
   // What leaves is counted apart from what came, unless it is the same bytes.
@@ -248,7 +263,17 @@ async function send(task: Task, condition: Condition, cargo: Cargo, source: Pass
   const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
   const verified = verify ? await attest(sent, put.head, task) : false;
   const { outcome } = cargo;
-  return { key: listed.key, outcome, bytes: sizeBytes, crc32c: leaving.crc32c, verified, attempts: 1, notes: [] };
+  const stood = stoodWith(put.head);
+  return {
+    key: listed.key,
+    outcome,
+    bytes: sizeBytes,
+    crc32c: leaving.crc32c,
+    verified,
+    attempts: 1,
+    notes: [],
+    stood,
+  };
 }
 
 /**

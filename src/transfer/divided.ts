@@ -25,6 +25,14 @@ export function neighboursIn(objects: readonly ListedObject[]): Neighbours {
   return (key) => rows.get(key) ?? (covers(key) ? "absent" : undefined);
 }
 
+/** Keys under which the envelope of an object would be kept beside it. */
+export const fileNamesOf = (key: string, envelopes: readonly Envelope[]): string[] =>
+  formatsOf(envelopes).map((format) => format.fileOf(key));
+
+const formatsOf = (envelopes: readonly Envelope[]): Divided[] => [
+  ...new Set(envelopes.flatMap(({ divided = [] }) => divided)),
+];
+
 /** Where an object and its neighbours are. */
 export interface Place {
   readonly store: ObjectStore;
@@ -58,7 +66,7 @@ export class Nearby {
   constructor(place: Place, neighbours: Neighbours | undefined) {
     this.#place = place;
     this.#neighbours = neighbours;
-    this.#formats = [...new Set(place.envelopes.flatMap(({ divided = [] }) => divided))];
+    this.#formats = formatsOf(place.envelopes);
   }
 
   /** By its name it is a file; what to think of it where no body waits for it, its reader says. */

@@ -4,13 +4,14 @@ import type { Budget } from "../core/budget.ts";
 import { crc32c } from "../core/crc32c.ts";
 import type { Code, SealiftError } from "../core/error.ts";
 import { failpoint } from "../core/failpoint.ts";
-import { compareKeys, type KeyRange, type ListedObject } from "../core/object.ts";
+import type { KeyRange, ListedObject } from "../core/object.ts";
 import type { Outcome } from "../core/plan.ts";
 import type { Receipt } from "../core/receipt.ts";
-import { type CopyOptions, copyObject } from "./copy.ts";
+import { copyObject } from "./copy.ts";
 import { type Neighbours, neighboursIn } from "./divided.ts";
 import { interruptIf, retrying } from "./retry.ts";
-import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
+import type { Crossing, Rules, Shores } from "./shores.ts";
+import { Standing } from "./standing.ts";
 
 export interface PageLimits {
   /** Objects in flight, over all pages of the process. */
@@ -30,7 +31,7 @@ interface PageRun extends Crossing {
   readonly standing: Standing;
   /** The first object that is taken: always verified where a sample is. */
   readonly first: ListedObject | undefined;
-  readonly neighbours: Neighbours | undefined;
+  readonly neighbours: Neighbours;
 }
 
 /** Throws INTERRUPTED when stopped and what `onObject` throws; errors of objects are in their receipts. */
@@ -46,12 +47,16 @@ export async function copyPage(
   // Every request of every object in flight listens to it, which is no leak.
   setMaxListeners(0, signal);
   const kept = new Set(objects.filter(rules.filter));
-  const standing = await listStanding([...kept], range, { shores, rules, signal });
+  const standing = await Standing.of([...kept], range, { shores, rules, signal });
   interruptIf(signal);
   const neighbours = limits.neighbours ?? neighboursIn(objects);
   const run = { shores, rules, signal, limits, standing, neighbours, first: [...kept][0] };
   const receipts = new Map<ListedObject, Receipt>();
   for (const object of objects) if (!kept.has(object)) receipts.set(object, emptyReceipt(object.key, "filtered"));
+  for (const object of kept) {
+    const receipt = rules.verify === "full" ? undefined : standing.unchanged(object, neighbours);
+    if (receipt && kept.delete(object)) receipts.set(object, receipt);
+  }
   await inLanes([...kept], limits.serial ? 1 : limits.objects.limit, async (object) => {
     receipts.set(object, await takeObject(object, run));
   });
@@ -87,7 +92,7 @@ async function takeObject(object: ListedObject, run: PageRun): Promise<Receipt> 
     const { attempts, delayMs } = rules;
     const tried = await retrying({ attempts, delayMs, signal, random: limits.random ?? Math.random }, (attempt) => {
       // After a first try the listing is out of date: the try itself may have written.
-      const standing = attempt === 1 ? run.standing(object, shores) : undefined;
+      const standing = attempt === 1 ? run.standing.of(object) : undefined;
       return copyObject(object, shores, rules, { verify, signal, standing, neighbours: run.neighbours });
     });
     failpoint("object.copied", object.key);
@@ -134,49 +139,4 @@ export function failure(key: string, error: SealiftError, attempts: number): Rec
   const outcome = code === "CONFLICT" ? "conflict" : REFUSALS.has(code) ? "refused" : "failed";
   const message = error.message.slice(0, MESSAGE_CHARS_MAX);
   return { ...emptyReceipt(key, outcome), code, message, attempts };
-}
-
-/** Whether a listing of the destination shows that nothing stands there under the object's name. */
-type Standing = (object: ListedObject, shores: Shores) => CopyOptions["standing"];
-
-/** A destination that holds far more in this range than the page does is asked object by object instead. */
-const LIST_PAGES_MAX = 4;
-
-/**
- * One listing instead of a HEAD for every object. It saves requests and decides nothing: a listing that fails or ends early
- * leaves objects unknown, not absent, and puts are create-only whatever it says.
- */
-async function listStanding(kept: readonly ListedObject[], range: KeyRange, crossing: Crossing): Promise<Standing> {
-  const last = kept.at(-1);
-  if (!last) return () => undefined;
-  const { shores } = crossing;
-  const found = new Set<string>();
-  let known: string | undefined;
-  let whole = false;
-  try {
-    const until = destinationKey(last.key, shores);
-    const after = afterAtDestination(kept, range, shores);
-    let pages = 0;
-    for await (const page of shores.destination.list(shores.destinationPrefix, { after, until }, crossing.signal)) {
-      for (const object of page.objects) found.add(object.key);
-      known = page.objects.at(-1)?.key ?? known;
-      whole = page.last;
-      if (++pages === LIST_PAGES_MAX) break;
-    }
-  } catch {
-    whole = false;
-  }
-  return (object) => {
-    const key = destinationKey(object.key, shores);
-    const covered = whole || (known !== undefined && compareKeys(key, known) <= 0);
-    return covered && !found.has(key) ? "absent" : undefined;
-  };
-}
-
-/** The page's own beginning, unless it lies before the source's prefix or after the page's first object. */
-function afterAtDestination(kept: readonly ListedObject[], range: KeyRange, shores: Shores): string | undefined {
-  const { after } = range;
-  const [first] = kept;
-  if (after === undefined || first === undefined || compareKeys(after, first.key) >= 0) return undefined;
-  return after.startsWith(shores.sourcePrefix) ? destinationKey(after, shores) : undefined;
 }

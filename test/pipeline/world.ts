@@ -99,9 +99,10 @@ export class World {
     return { ledger: this.ledger, redis: this.connection, log: silent, by: "test", now: () => new Date(), signal };
   }
 
-  async start(): Promise<string> {
+  /** `since`: an earlier migration that went the same way. */
+  async start(since?: string): Promise<string> {
     const mid = newMigrationId(new Date());
-    await startMigration(this.control, mid, this.job, "");
+    await startMigration(this.control, mid, this.job, "", since);
     return mid;
   }
 

@@ -113,6 +113,51 @@ describe("a page", () => {
     expect(countCalls(harbour.destination.calls, "put")).toBe(20);
   });
 
+  describe("that an earlier migration left at the destination", () => {
+    /** A second pass, its objects listed as the first one left them. */
+    const again = async (count: number) => {
+      const page = await sealedPage(count);
+      const left = new Map((await copy(page)).map(({ key, stood }) => [key, stood]));
+      harbour.destination.calls.length = 0;
+      harbour.source.calls.length = 0;
+      return page.map((object) => ({ ...object, stood: left.get(object.key) }));
+    };
+
+    it("costs one listing where nothing has changed since, and is remembered once more", async () => {
+      const page = await again(20);
+      const receipts = await copy(page);
+      expect(new Set(outcomes(receipts))).toEqual(new Set(["already"]));
+      expect([...harbour.source.calls, ...harbour.destination.calls]).toHaveLength(1);
+      expect(receipts.map(({ stood }) => stood)).toEqual(page.map(({ stood }) => stood));
+    });
+
+    it("is asked about where it was written since, deleted, or where the job wants every key opened", async () => {
+      const page = await again(4);
+      const [key, gone] = [page[1]?.key ?? "", page[2]?.key ?? ""];
+      const bytes = await bytesOf(harbour.destination, key);
+      await harbour.raw(harbour.destination, key, bytes, { metadata: new Map([["owner", "else"]]) });
+      await harbour.destination.inner.remove(gone, inFlight().signal);
+      expect(outcomes(await copy(page))).toEqual(["already", "conflict", "rewrapped", "already"]);
+      harbour = new Harbour(ring);
+      const asked = await again(2);
+      expect((await copy(asked, { verify: "full" })).map(({ verified }) => verified)).toEqual([true, true]);
+    });
+
+    it("is asked about where it has no envelope and a file that could be one stands beside it now, or could", async () => {
+      const [a, b] = [await harbour.plain("a", Buffer.from("a")), await harbour.plain("b", Buffer.from("b"))];
+      const left = await copy([a, b]);
+      const listed = [a, b].map((object, index) => ({ ...object, stood: left[index]?.stood }));
+      harbour.destination.calls.length = 0;
+      await copy(listed);
+      // Behind the last key of the page a listing shows nothing.
+      expect(harbour.destination.calls.filter((call) => call.startsWith("head"))).toHaveLength(1);
+      const file = await harbour.plain("a.instruction", Buffer.from("{}"));
+      harbour.destination.calls.length = 0;
+      await copy([listed[0] as ListedObject, file, listed[1] as ListedObject]);
+      expect(harbour.destination.calls.filter((call) => call.startsWith("head"))).toHaveLength(2);
+    });
+  });
+
   it("takes no broken listing for an empty destination", async () => {
     const page = await sealedPage(3);
     await copy(page);

@@ -76,18 +76,18 @@ export class Writing {
     const { headers } = response;
     const atRest = atRestOf(headers);
     const etag = unquoted(headers["etag"] ?? "");
-    if (etag === "" || (options.serverKeyName !== undefined && atRest.mode !== "SSE-KMS")) {
-      return writtenHead(this.#options, key, etag, options);
-    }
+    // By the server's own clock it is not older than this.
+    const dateMs = Date.parse(headers["date"] ?? "");
+    const elsewhere = options.serverKeyName !== undefined && atRest.mode !== "SSE-KMS";
+    if (etag === "" || elsewhere || Number.isNaN(dateMs)) return writtenHead(this.#options, key, etag, options);
     const version = versionOf(headers);
     const crc = fullCrc32cOf(headers);
-    const dateMs = Date.parse(headers["date"] ?? "");
     return {
       key,
       sizeBytes: options.sizeBytes,
       ...(version === undefined ? {} : { version }),
       etag,
-      lastModifiedMs: Number.isNaN(dateMs) ? this.#options.connection.nowMs() : dateMs,
+      lastModifiedMs: dateMs,
       ...(crc === undefined ? {} : { crc32c: crc }),
       ...(isMd5(etag, atRest) ? { md5: etag } : {}),
       atRest,
