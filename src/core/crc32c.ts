@@ -4,6 +4,29 @@ import { crc32c as native } from "@node-rs/crc32";
 /** Extends `crc` (0 to begin) by `bytes`. */
 export const crc32c = (bytes: Uint8Array, crc = 0): number => native(bytes, crc) >>> 0;
 
+interface Passing {
+  readonly from: number;
+  readonly to: number;
+}
+const passing = new WeakMap<Uint8Array, Passing>();
+
+/**
+ * The same for a chunk on its way through several hands, each of which runs the body's checksum along: computed by the first, known
+ * to those behind it (three of four passes over a body were this). Only for chunks that nobody writes to on their way; one that was
+ * written to would leave with a checksum that is not its own, and be refused by the provider that is told it.
+ */
+export function crc32cInPassing(chunk: Uint8Array, crc: number): number {
+  const known = passing.get(chunk);
+  if (known?.from === crc) return known.to;
+  const to = crc32c(chunk, crc);
+  passing.set(chunk, { from: crc, to });
+  return to;
+}
+
+/** The CRC32C of bytes at the end of a run, from that of the run with and without them. */
+export const crc32cOfEnd = (whole: number, before: number, endBytes: number): number =>
+  (whole ^ combineCrc32c(before, 0, endBytes)) >>> 0;
+
 /** The providers' text form: base64 of four big-endian bytes. */
 export function crc32cText(crc: number): string {
   const bytes = Buffer.alloc(4);

@@ -1,6 +1,6 @@
 /** A body taken into memory under the process's allowance: whole, or part by part, and never longer or shorter than announced. */
 import type { Budget } from "../core/budget.ts";
-import { crc32c } from "../core/crc32c.ts";
+import { crc32cInPassing, crc32cOfEnd } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import { Held } from "../core/held.ts";
 import type { ByteStream } from "../core/object.ts";
@@ -66,7 +66,8 @@ class PartBuffer {
   readonly #signal: AbortSignal;
   #number = 0;
   #held: Held | undefined;
-  #crc = 0;
+  /** Of the body up to this part, and up to its last byte so far. */
+  #crcBefore = 0;
   #crcSoFar = 0;
 
   constructor(sizeBytes: number, partBytes: number, budget: Budget, signal: AbortSignal) {
@@ -79,16 +80,15 @@ class PartBuffer {
   async begin(): Promise<void> {
     const wanted = Math.min(this.#partBytes, this.#sizeBytes - this.#number * this.#partBytes);
     this.#held = await Held.room(wanted, this.#budget, this.#signal);
-    this.#crc = 0;
+    this.#crcBefore = this.#crcSoFar;
     this.#number++;
   }
 
   /** Copies (callers wipe their chunks) and returns what did not fit. */
   fill(chunk: Uint8Array): Uint8Array {
     const rest = this.#inHand().fill(chunk);
-    const fitting = chunk.subarray(0, chunk.length - rest.length);
-    this.#crc = crc32c(fitting, this.#crc);
-    this.#crcSoFar = crc32c(fitting, this.#crcSoFar);
+    const fitting = rest.length === 0 ? chunk : chunk.subarray(0, chunk.length - rest.length);
+    this.#crcSoFar = crc32cInPassing(fitting, this.#crcSoFar);
     return rest;
   }
 
@@ -97,7 +97,9 @@ class PartBuffer {
     this.#held = undefined;
     const { pieces, sizeBytes } = held;
     const release = () => held.release();
-    return { number: this.#number, pieces, sizeBytes, crc32c: this.#crc, crc32cSoFar: this.#crcSoFar, release };
+    const crc32cSoFar = this.#crcSoFar;
+    const crc32c = this.#number === 1 ? crc32cSoFar : crc32cOfEnd(crc32cSoFar, this.#crcBefore, sizeBytes);
+    return { number: this.#number, pieces, sizeBytes, crc32c, crc32cSoFar, release };
   }
 
   drop(): void {

@@ -1,5 +1,5 @@
 /** Bytes on their way: counted, run through CRC32C, and held to what was promised about them. */
-import { crc32c } from "../core/crc32c.ts";
+import { crc32cInPassing } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import type { ByteStream } from "../core/object.ts";
 
@@ -74,7 +74,7 @@ export class Passage implements AsyncIterable<Uint8Array> {
 
   #count(chunk: Uint8Array): void {
     this.#bytes += chunk.length;
-    this.#crc32c = crc32c(chunk, this.#crc32c);
+    this.#crc32c = crc32cInPassing(chunk, this.#crc32c);
     if (this.#bytes <= this.#promised.sizeBytes) return;
     throw new SealiftError("STORE_CUT", `the body went past its ${this.#promised.sizeBytes} bytes`);
   }

@@ -2,7 +2,7 @@
  * Formats that keep their envelope before the body. A rewrap writes another start there and leaves the body alone: what leaves is a
  * new start and the rest of the bytes that came, and checksums of the two wholes are compared by taking the starts out of them.
  */
-import { combineCrc32c, crc32c } from "../core/crc32c.ts";
+import { combineCrc32c, crc32c, crc32cOfEnd } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import type { DataKey } from "../core/key.ts";
 import type { ByteStream, ObjectHead } from "../core/object.ts";
@@ -42,7 +42,7 @@ export function startWith(envelope: Envelope, seal: Seal, dataKey: DataKey | und
 /** The CRC32C of the body alone, from that of the whole object. */
 export function bodyCrc32c(head: ObjectHead, seal: Seal): number | undefined {
   if (head.crc32c === undefined || seal.start === undefined) return head.crc32c;
-  return (head.crc32c ^ combineCrc32c(crc32c(seal.start), 0, bodyBytes(head.sizeBytes, seal))) >>> 0;
+  return crc32cOfEnd(head.crc32c, crc32c(seal.start), bodyBytes(head.sizeBytes, seal));
 }
 
 /** The CRC32C of the object as it will stand, where that of the source is stated. */

@@ -109,7 +109,7 @@ function closeElement(stack: Open[], name: string): void {
 function addText(element: Open, raw: string): void {
   if (raw === "") return;
   if (element.children.length === 0 && element.name !== "") {
-    element.text += raw.includes("&") ? resolved(raw) : raw;
+    element.text += resolved(raw);
     return;
   }
   if (/\S/.test(raw)) throw broken(`text outside the innermost elements: ${JSON.stringify(raw.trim().slice(0, 40))}`);
@@ -123,14 +123,17 @@ const FIVE = new Map([
   ["apos;", "'"],
 ]);
 
-const resolved = (raw: string): string =>
-  raw.replaceAll(/&([^;&]{0,12};?)/g, (whole, name: string) => {
+/** Text with its entities resolved. Throws as `parseXml` does. */
+export function resolved(raw: string): string {
+  if (!raw.includes("&")) return raw;
+  return raw.replaceAll(/&([^;&]{0,12};?)/g, (whole, name: string) => {
     const [, hex, decimal] = /^#(?:x([0-9A-Fa-f]{1,6})|([0-9]{1,7}));$/.exec(name) ?? [];
     const number = hex === undefined ? decimal && Number(decimal) : Number.parseInt(hex, 16);
     const text = typeof number === "number" ? character(number) : FIVE.get(name);
     if (text === undefined) throw broken(`an entity that is not resolved: ${JSON.stringify(whole)}`);
     return text;
   });
+}
 
 /** Control characters other than NUL are let through as numbers: S3 itself writes them so in keys. */
 const character = (code: number): string | undefined =>

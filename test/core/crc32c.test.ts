@@ -1,7 +1,7 @@
 /** Combining is arithmetic: it is held to the native CRC32C over bytes, and above what fits in memory to its own laws. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { combineCrc32c, crc32c } from "../../src/core/crc32c.ts";
+import { combineCrc32c, crc32c, crc32cInPassing, crc32cOfEnd } from "../../src/core/crc32c.ts";
 
 const TIB = 1024 ** 4;
 const crc = fc.integer({ min: 0, max: 0xffffffff });
@@ -58,5 +58,25 @@ describe("two CRC32Cs combined", () => {
   it("with nothing are themselves", () => {
     fc.assert(fc.property(crc, (a) => combineCrc32c(a, 0, 0) === a));
     fc.assert(fc.property(crc, length, (b, bytes) => combineCrc32c(0, b, bytes) === b));
+  });
+
+  it("of the end of a run are what is left of the whole", () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), fc.uint8Array(), (a, b) => {
+        expect(crc32cOfEnd(crc32c(b, crc32c(a)), crc32c(a), b.length)).toBe(crc32c(b));
+      }),
+    );
+  });
+
+  it("in passing are the same, whoever asks again and after whatever came before", () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ minLength: 1 })), crc, (chunks, other) => {
+        for (const start of [0, 0, other]) {
+          let [sum, passing] = [start, start];
+          for (const chunk of chunks) [sum, passing] = [crc32c(chunk, sum), crc32cInPassing(chunk, passing)];
+          expect(passing).toBe(sum);
+        }
+      }),
+    );
   });
 });

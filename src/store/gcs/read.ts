@@ -1,5 +1,5 @@
 /** Head and bytes of one generation. */
-import { crc32c, parseCrc32c } from "../../core/crc32c.ts";
+import { crc32cInPassing, parseCrc32c } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { ByteStream } from "../../core/object.ts";
 import type { HttpResponse } from "../../wire/http.ts";
@@ -137,7 +137,7 @@ async function* checked(
     for await (const chunk of response.body) {
       actualBytes += chunk.length;
       if (actualBytes > sizeBytes) break;
-      if (sum !== undefined) crc = crc32c(chunk, crc);
+      if (sum !== undefined) crc = crc32cInPassing(chunk, crc);
       yield chunk;
     }
   } catch (error) {

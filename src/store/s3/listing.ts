@@ -4,11 +4,12 @@
  */
 import { asSealiftError, SealiftError } from "../../core/error.ts";
 import { compareKeys, type KeyRange, type ListedObject } from "../../core/object.ts";
-import { childText, parseXml, type XmlElement } from "../../wire/xml.ts";
+import { childText, parseXml, resolved, type XmlElement } from "../../wire/xml.ts";
 import type { ListPage } from "../store.ts";
 import type { Connection } from "./connection.ts";
 import { unquoted } from "./head.ts";
 import { parseRefusal } from "./refusal.ts";
+import { isRead, type Row, scanRows } from "./rows.ts";
 
 interface RawPage {
   readonly objects: readonly ListedObject[];
@@ -62,10 +63,10 @@ async function askPage(connection: Connection, { prefix, after, token, signal }:
   }
   const text = await response.text();
   if (response.status !== 200) throw broken(connection, `status ${response.status}`);
-  const error = parseRefusal(text);
+  const error = text.includes("<Error") ? parseRefusal(text) : undefined;
   if (error !== undefined) throw connection.error({ status: 200, ...error }, "LIST");
   try {
-    return readPage(parseXml(text));
+    return readPage(text);
   } catch (cause) {
     throw broken(connection, asSealiftError(cause).message, cause);
   }
@@ -77,7 +78,33 @@ function broken(connection: Connection, why: string, cause?: unknown): SealiftEr
 
 const unreadable = (why: string): SealiftError => new SealiftError("LIST_BROKEN", why);
 
-export function readPage(root: XmlElement): RawPage {
+/** Throws LIST_BROKEN, or PROVIDER_ERROR where it is no XML. */
+export function readPage(document: string): RawPage {
+  const scanned = scanRows(document);
+  if (!scanned) return readStrictly(document);
+  try {
+    const root = parseXml(scanned.rest);
+    // Rows that stand deeper than they should are none.
+    const isWhole = root.children.filter(({ name }) => name === "Contents").length === 1;
+    return isWhole ? pageOf(root, scanned.rows, true) : readStrictly(document);
+  } catch {
+    // What is wrong with it, the strict reader says.
+    return readStrictly(document);
+  }
+}
+
+export function readStrictly(document: string): RawPage {
+  const root = parseXml(document);
+  return pageOf(root, root.children.filter(({ name }) => name === "Contents").map(rowOf), false);
+}
+
+function rowOf({ children }: XmlElement): Row {
+  const row: Row = {};
+  for (const { name, text } of children) if (isRead(name)) row[name] = text;
+  return row;
+}
+
+function pageOf(root: XmlElement, rows: readonly Row[], isScanned: boolean): RawPage {
   if (root.name !== "ListBucketResult") throw unreadable(`<${root.name}> instead of <ListBucketResult>`);
   const truncated = childText(root, "IsTruncated");
   const nextToken = childText(root, "NextContinuationToken") || undefined;
@@ -85,8 +112,7 @@ export function readPage(root: XmlElement): RawPage {
   if (truncated === "true" && nextToken === undefined) throw unreadable("it goes on, and names no token");
   if (truncated === "false" && nextToken !== undefined) throw unreadable("it ends, and names a token to go on with");
   const encoded = childText(root, "EncodingType") === "url";
-  const objects: ListedObject[] = [];
-  for (const element of root.children) if (element.name === "Contents") objects.push(readRow(element, encoded));
+  const objects = rows.map((row) => readRow(row, encoded, isScanned));
   const stated = childText(root, "KeyCount");
   if (stated !== undefined && Number(stated) !== objects.length) {
     throw unreadable(`${objects.length} keys, and ${JSON.stringify(stated)} are stated`);
@@ -94,16 +120,18 @@ export function readPage(root: XmlElement): RawPage {
   return { objects, nextToken };
 }
 
-function readRow(element: XmlElement, encoded: boolean): ListedObject {
-  const fields = new Map<string, string>();
-  for (const { name, text } of element.children) fields.set(name, text);
-  const rawKey = fields.get("Key");
-  const size = fields.get("Size") ?? "";
-  const etag = unquoted(fields.get("ETag") ?? "");
-  const lastModifiedMs = Date.parse(fields.get("LastModified") ?? "");
-  const storageClass = fields.get("StorageClass");
-  if (!rawKey || !/^\d{1,15}$/.test(size) || etag === "" || Number.isNaN(lastModifiedMs)) {
-    throw unreadable(`a row is not whole (${JSON.stringify(rawKey ?? "")})`);
+/** As nearly every ETag stands in a document. */
+const QUOTED = /^&quot;([\w-]+)&quot;$/;
+
+function readRow(row: Row, encoded: boolean, isRaw: boolean): ListedObject {
+  const textOf = (text: string | undefined): string => (text === undefined ? "" : isRaw ? resolved(text) : text);
+  const rawKey = textOf(row.Key);
+  const size = textOf(row.Size);
+  const etag = QUOTED.exec(row.ETag ?? "")?.[1] ?? unquoted(textOf(row.ETag));
+  const lastModifiedMs = Date.parse(textOf(row.LastModified));
+  const storageClass = textOf(row.StorageClass);
+  if (rawKey === "" || !/^\d{1,15}$/.test(size) || etag === "" || Number.isNaN(lastModifiedMs)) {
+    throw unreadable(`a row is not whole (${JSON.stringify(rawKey)})`);
   }
   const key = encoded ? decodedKey(rawKey) : rawKey;
   return { key, sizeBytes: Number(size), etag, lastModifiedMs, ...(storageClass ? { storageClass } : {}) };

@@ -1,5 +1,5 @@
 /** HEAD and GET: the head, and the bytes counted and checked as they pass. */
-import { crc32c } from "../../core/crc32c.ts";
+import { crc32cInPassing } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { ByteStream, ObjectHead, VersionPin } from "../../core/object.ts";
 import type { HttpResponse } from "../../wire/http.ts";
@@ -159,7 +159,7 @@ async function* exactly(key: string, body: ByteStream, sizeBytes: number, crc: n
     for await (const chunk of body) {
       actualBytes += chunk.length;
       if (actualBytes > sizeBytes) break;
-      if (crc !== undefined) sum = crc32c(chunk, sum);
+      if (crc !== undefined) sum = crc32cInPassing(chunk, sum);
       yield chunk;
     }
   } catch (error) {

@@ -1,19 +1,34 @@
 /** What S3 answers, piece by piece: listings, refusals, headers, metadata. */
+import { asSealiftError } from "../../../src/core/error.ts";
 import { attributeHeaders, headOf } from "../../../src/store/s3/head.ts";
-import { readPage } from "../../../src/store/s3/listing.ts";
+import { readPage, readStrictly } from "../../../src/store/s3/listing.ts";
 import { headerOf, textOf as textOfHeader } from "../../../src/store/s3/metadata.ts";
 import { readRefusal, refusalError } from "../../../src/store/s3/refusal.ts";
-import { parseXml } from "../../../src/wire/xml.ts";
 import { headAndRest, numberOf, pairsOf, split, textOf } from "../input.ts";
 import { holds, same, type Target } from "../target.ts";
 import { answerOf } from "./answer.ts";
 import { LISTING, REFUSAL } from "./wire.ts";
 
+/** What it says, or with which code it ends. */
+function outcomeOf(read: () => unknown): string {
+  try {
+    return JSON.stringify(read());
+  } catch (error) {
+    return asSealiftError(error).code;
+  }
+}
+
 export const listTarget: Target = {
   name: "s3-list",
   seeds: [LISTING, LISTING.replace("true", "false").replace(/<Next.*Token>/, "")],
   run: (bytes) => {
-    for (const { key, sizeBytes, etag, lastModifiedMs } of readPage(parseXml(textOf(bytes))).objects) {
+    const quickly = outcomeOf(() => readPage(textOf(bytes)));
+    same(
+      quickly,
+      outcomeOf(() => readStrictly(textOf(bytes))),
+      "the short way and the strict one differ",
+    );
+    for (const { key, sizeBytes, etag, lastModifiedMs } of readPage(textOf(bytes)).objects) {
       holds(key !== "" && etag !== "", "a row without a key or an ETag");
       holds(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0, `a size of ${sizeBytes}`);
       holds(!Number.isNaN(new Date(lastModifiedMs).getTime()), `a time of ${lastModifiedMs}`);
