@@ -6,9 +6,9 @@
  */
 
 /** Requests a second at the start. */
-export const START_RATE = 50;
+export const START_RATE = 100;
 /** Growth in one second before the first throttle. */
-const CLIMB = 1.5;
+const CLIMB = 2;
 /** Requests a second that are added in one second, after it. */
 const GROWTH = 3;
 const CUT = 0.7;
