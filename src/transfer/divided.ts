@@ -29,9 +29,15 @@ export function neighboursIn(objects: readonly ListedObject[]): Neighbours {
 export const fileNamesOf = (key: string, envelopes: readonly Envelope[]): string[] =>
   formatsOf(envelopes).map((format) => format.fileOf(key));
 
-const formatsOf = (envelopes: readonly Envelope[]): Divided[] => [
-  ...new Set(envelopes.flatMap(({ divided = [] }) => divided)),
-];
+function formatsOf(envelopes: readonly Envelope[]): readonly Divided[] {
+  const known = formats.get(envelopes);
+  if (known) return known;
+  const found = [...new Set(envelopes.flatMap(({ divided = [] }) => divided))];
+  formats.set(envelopes, found);
+  return found;
+}
+
+const formats = new WeakMap<readonly Envelope[], readonly Divided[]>();
 
 /** Where an object and its neighbours are. */
 export interface Place {

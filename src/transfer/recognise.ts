@@ -14,16 +14,15 @@ export const isSealed = (seal: Seal): boolean => seal.wrapped !== undefined;
 
 /** Throws SEAL_MALFORMED or SEAL_UNSUPPORTED; never passes a broken envelope on as plain. */
 export function recognise(head: ObjectHead, start: Uint8Array, envelopes: readonly Envelope[]): Recognised {
-  const claims = envelopes.flatMap((envelope) => {
+  let found: Recognised | undefined;
+  for (const envelope of envelopes) {
     const seal = envelope.read(head, start);
-    return seal === undefined ? [] : [{ envelope, seal }];
-  });
-  const [first, second] = claims;
-  if (!first) throw new SealiftError("SEAL_UNSUPPORTED", "no known format claims the object");
-  if (second) {
-    throw new SealiftError("SEAL_MALFORMED", `the object is both ${first.envelope.id} and ${second.envelope.id}`);
+    if (seal === undefined) continue;
+    if (found) throw new SealiftError("SEAL_MALFORMED", `the object is both ${found.envelope.id} and ${envelope.id}`);
+    found = { envelope, seal };
   }
-  return first;
+  if (!found) throw new SealiftError("SEAL_UNSUPPORTED", "no known format claims the object");
+  return found;
 }
 
 /** How much of an object's start the formats have to see, now that they have seen this much. */

@@ -4,7 +4,7 @@
  * them: it is opened and wrapped once. An answer stands only for the same question, and everything that a check looks at is part of
  * the question.
  */
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { contextBytes, type KeyUri, type WrappedKey } from "../core/key.ts";
 import type { Seal } from "../envelope/envelope.ts";
 import type { Recognised } from "./recognise.ts";
@@ -104,25 +104,30 @@ function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 export function questionOf({ envelope, seal }: Recognised, retargeted: Seal, rules: Rules): string | undefined {
   const { wrapped } = seal;
   if (!wrapped) return undefined;
-  const hash = createHash("sha256");
-  put(hash, wrapped.bytes, wrapped.scheme, wrapped.uri ?? "", contextBytes(seal.context));
-  put(hash, wrapped.raw?.algorithm ?? "", wrapped.raw?.bound ?? "");
-  for (const other of seal.others ?? []) put(hash, "other", other.bytes, other.scheme, other.uri ?? "");
-  put(hash, rules.wrapWith, contextBytes(retargeted.context));
-  put(hash, seal.form ?? "", retargeted.form ?? "");
-  put(hash, seal.format, seal.content, seal.wrap, retargeted.format, retargeted.content, retargeted.wrap);
-  put(hash, contextBytes(envelope.checksKeyAlone ? new Map() : seal.fixed));
-  put(hash, (envelope.checksKeyAlone ? undefined : seal.start) ?? "");
-  put(hash, JSON.stringify([...rules.allow].sort()), rules.account ?? "", contextBytes(rules.requireContext));
-  return hash.digest("base64");
+  const text: Parts = [wrapped.bytes, wrapped.scheme, wrapped.uri ?? "", contextBytes(seal.context)];
+  text.push(wrapped.raw?.algorithm ?? "", wrapped.raw?.bound ?? "");
+  for (const other of seal.others ?? []) text.push("other", other.bytes, other.scheme, other.uri ?? "");
+  text.push(rules.wrapWith, contextBytes(retargeted.context));
+  text.push(seal.form ?? "", retargeted.form ?? "");
+  text.push(seal.format, seal.content, seal.wrap, retargeted.format, retargeted.content, retargeted.wrap);
+  text.push(contextBytes(envelope.checksKeyAlone ? new Map() : seal.fixed));
+  text.push((envelope.checksKeyAlone ? undefined : seal.start) ?? "");
+  text.push(JSON.stringify([...rules.allow].sort()), rules.account ?? "", contextBytes(rules.requireContext));
+  return createHash("sha256").update(joined(text)).digest("base64");
 }
 
+type Parts = (string | Uint8Array)[];
+
 /** Each part with its length before it, so that no two lists of parts read alike. */
-function put(hash: Hash, ...parts: (string | Uint8Array)[]): void {
+function joined(parts: Parts): Buffer {
+  const all = Buffer.allocUnsafe(parts.reduce((sum, part) => sum + 4 + Buffer.byteLength(part), 0));
+  let at = 0;
   for (const part of parts) {
-    const bytes = typeof part === "string" ? Buffer.from(part) : part;
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(bytes.length);
-    hash.update(length).update(bytes);
+    const length = Buffer.byteLength(part);
+    at = all.writeUInt32BE(length, at);
+    if (typeof part === "string") all.write(part, at);
+    else all.set(part, at);
+    at += length;
   }
+  return all;
 }

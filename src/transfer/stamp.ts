@@ -54,4 +54,10 @@ export const stampedKey = (metadata: ReadonlyMap<string, string>, key: KeyUri): 
   metadata.get(WRAP) === fingerprint(key);
 
 /** 64 bits tell keys of one migration apart; they prove nothing and need not. */
-const fingerprint = (key: KeyUri): string => createHash("sha256").update(key).digest("hex").slice(0, 16);
+function fingerprint(key: KeyUri): string {
+  if (last?.key !== key) last = { key, print: createHash("sha256").update(key).digest("hex").slice(0, 16) };
+  return last.print;
+}
+
+/** A migration has one key, and a million objects. */
+let last: { readonly key: KeyUri; readonly print: string } | undefined;

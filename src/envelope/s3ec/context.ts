@@ -38,9 +38,16 @@ export function parseContext(text: string | undefined, name: string): KeyContext
 }
 
 export function contextText(context: KeyContext): string {
+  const known = texts.get(context);
+  if (known !== undefined) return known;
   const pairs = [...context].map(([key, value]) => `${escaped(key)}:${escaped(value)}`);
-  return `{${pairs.join(",")}}`;
+  const text = `{${pairs.join(",")}}`;
+  texts.set(context, text);
+  return text;
 }
+
+/** An envelope is written twice at least: to be measured, and to be sent. */
+const texts = new WeakMap<KeyContext, string>();
 
 /** Everything but visible ASCII as \uXXXX. */
 const escaped = (text: string): string =>

@@ -58,6 +58,17 @@ export interface Fields {
 
 /** What of an object's metadata belongs to this format. Names are case-insensitive: some clients send canonical case. */
 export function fieldsOf(metadata: ReadonlyMap<string, string>): Fields {
+  const known = sorted.get(metadata);
+  if (known) return known;
+  const fields = sortOut(metadata);
+  sorted.set(metadata, fields);
+  return fields;
+}
+
+/** Every format of the family asks about every object. */
+const sorted = new WeakMap<ReadonlyMap<string, string>, Fields>();
+
+function sortOut(metadata: ReadonlyMap<string, string>): Fields {
   const values = new Map<string, string>();
   const owns: string[] = [];
   for (const [spelled, value] of metadata) {
