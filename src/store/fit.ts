@@ -39,6 +39,23 @@ export function checkName(traits: StoreTraits, key: string): void {
 /** HTTP tokens (RFC 9110, 5.6.2) without capitals. */
 const LOWER_TOKEN = /^[a-z0-9!#$%&'*+.^_`|~-]+$/;
 
+function metadataFault(
+  traits: StoreTraits,
+  name: string,
+  nameBytes: number,
+  value: string,
+  valueBytes: number,
+): string | undefined {
+  // Of as many bytes as units is ASCII alone.
+  const isAscii = nameBytes === name.length && valueBytes === value.length;
+  if (name === "" || (!isAscii && LONE_SURROGATE.test(name + value))) return "is not well-formed";
+  if (nameBytes > traits.metadataNameBytesMax) return "has a name that is too long";
+  if (valueBytes > traits.metadataValueBytesMax)
+    return `has ${valueBytes} bytes, ${traits.metadataValueBytesMax} are allowed`;
+  const isToken = traits.metadataNames !== "ascii-lower" || LOWER_TOKEN.test(name);
+  return isToken ? undefined : "has a name that is not a lower-case HTTP token";
+}
+
 /** METADATA_UNFIT where an attribute could not be kept unchanged. */
 function checkAttributes(traits: StoreTraits, key: string, attributes: Attributes): void {
   const unfit = (why: string) => new SealiftError("METADATA_UNFIT", why, { object: key });
@@ -46,16 +63,9 @@ function checkAttributes(traits: StoreTraits, key: string, attributes: Attribute
   for (const [name, value] of attributes.metadata) {
     const nameBytes = Buffer.byteLength(name);
     const valueBytes = Buffer.byteLength(value);
-    const shown = JSON.stringify(name.slice(0, 80));
     sum += nameBytes + valueBytes;
-    if (name === "" || LONE_SURROGATE.test(name + value)) throw unfit(`metadata ${shown} is not well-formed`);
-    if (nameBytes > traits.metadataNameBytesMax) throw unfit(`metadata name ${shown}... is too long`);
-    if (valueBytes > traits.metadataValueBytesMax) {
-      throw unfit(`metadata ${shown} has ${valueBytes} bytes, ${traits.metadataValueBytesMax} are allowed`);
-    }
-    if (traits.metadataNames === "ascii-lower" && !LOWER_TOKEN.test(name)) {
-      throw unfit(`metadata name ${shown} is not a lower-case HTTP token`);
-    }
+    const why = metadataFault(traits, name, nameBytes, value, valueBytes);
+    if (why !== undefined) throw unfit(`metadata ${JSON.stringify(name.slice(0, 80))} ${why}`);
   }
   if (sum > traits.metadataBytesMax) {
     throw unfit(`the metadata has ${sum} bytes, ${traits.metadataBytesMax} are allowed`);

@@ -25,12 +25,14 @@ export interface Call {
 export class AwsRegion {
   readonly region: string;
   readonly #options: RegionOptions;
+  readonly #host: string;
   readonly #http: HttpClient;
 
   constructor(options: RegionOptions) {
     const { origin, ca, connections } = options;
     this.region = options.region;
     this.#options = options;
+    this.#host = new URL(origin).host;
     this.#http = new HttpClient({ origin, ca, connections, timeoutMs: 30_000 });
   }
 
@@ -59,7 +61,7 @@ export class AwsRegion {
 
   #sign(operation: string, body: Buffer, credentials: AwsCredentials): Readonly<Record<string, string>> {
     const headers = {
-      host: new URL(this.#options.origin).host,
+      host: this.#host,
       "content-type": "application/x-amz-json-1.1",
       "x-amz-target": `TrentService.${operation}`,
     };

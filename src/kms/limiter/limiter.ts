@@ -62,7 +62,7 @@ export class Limiter {
   async run<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const order = this.#arrivals++;
     for (;;) {
-      await this.#permit(order, signal);
+      if (!this.#passes(signal)) await this.#permit(order, signal);
       const startedMs = this.#clock.now();
       try {
         return await call();
@@ -90,6 +90,25 @@ export class Limiter {
     this.#throttled++;
     this.#rate.throttled(startedMs, nowMs);
     this.#pausedUntil = Math.max(this.#pausedUntil, nowMs + Math.min(retryAfterMs, RETRY_AFTER_MAX_MS));
+  }
+
+  /** Nobody waits and nothing is in the way, as it mostly is where no ceiling is shared: then nothing has to be set up for it. */
+  #passes(signal: AbortSignal): boolean {
+    signal.throwIfAborted();
+    if (this.#queue.length > 0 || this.#holds.size > 0) return false;
+    const nowMs = this.#clock.now();
+    if (this.#blockedMs(nowMs) > 0) return false;
+    this.#spend(nowMs, nowMs);
+    return true;
+  }
+
+  #spend(nowMs: number, sinceMs: number): void {
+    this.#requests++;
+    this.#waitMs += nowMs - sinceMs;
+    this.#rate.spend(nowMs, this.#held, this.#strictest()?.perSecond ?? Number.POSITIVE_INFINITY);
+    this.#held = false;
+    // A late timer may catch up, but not for long: a process that stood still does not come back with a burst.
+    this.#nextAt = Math.max(this.#nextAt, nowMs - SLACK_MS) + 1000 / this.#rate.perSecond;
   }
 
   #permit(order: number, signal: AbortSignal): Promise<void> {
@@ -133,12 +152,7 @@ export class Limiter {
         return;
       }
       this.#queue.shift();
-      this.#requests++;
-      this.#waitMs += nowMs - first.since;
-      this.#rate.spend(nowMs, this.#held, this.#strictest()?.perSecond ?? Number.POSITIVE_INFINITY);
-      this.#held = false;
-      // A late timer may catch up, but not for long: a process that stood still does not come back with a burst.
-      this.#nextAt = Math.max(this.#nextAt, nowMs - SLACK_MS) + 1000 / this.#rate.perSecond;
+      this.#spend(nowMs, first.since);
       first.grant();
     }
   }

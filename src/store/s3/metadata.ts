@@ -21,7 +21,8 @@ const ENCODED_WORD = /=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=/;
 
 /** The header value that reads back as `text`. Throws METADATA_UNFIT where there is none. */
 export function headerOf(text: string): string {
-  if (text === "") return "";
+  // Nearly every value: there is nothing in it that anybody could encode or decode.
+  if (text === "" || (VISIBLE_ASCII.test(text) && !text.includes("=?"))) return text;
   if (/\p{Cc}|\p{Surrogate}/u.test(text)) throw unfit("control characters cannot be carried in a header");
   if (text.startsWith(" ") || text.endsWith(" ")) throw unfit("spaces at the ends are lost in a header");
   const header = isPlain(text) ? text : encodedWords(text);
