@@ -2,6 +2,8 @@
  * A counted allowance (sockets, buffered bytes) shared by everything in one process. First come, first served, so that a large
  * request is not starved by small ones.
  */
+import { onAbort } from "./abort.ts";
+
 export class Budget {
   readonly limit: number;
   #free: number;
@@ -32,7 +34,7 @@ export class Budget {
       const entry = {
         amount,
         grant: () => {
-          signal?.removeEventListener("abort", leave);
+          unwatch?.();
           resolve();
         },
       };
@@ -44,7 +46,7 @@ export class Budget {
         this.#serve();
       };
       this.#queue.push(entry);
-      signal?.addEventListener("abort", leave, { once: true });
+      const unwatch = signal && onAbort(signal, leave);
     });
   }
 

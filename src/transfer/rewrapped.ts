@@ -5,6 +5,7 @@
  * the question.
  */
 import { createHash } from "node:crypto";
+import { onAbort } from "../core/abort.ts";
 import { contextBytes, type KeyUri, type WrappedKey } from "../core/key.ts";
 import type { Seal } from "../envelope/envelope.ts";
 import type { Recognised } from "./recognise.ts";
@@ -90,9 +91,8 @@ export class RewrappedKeys {
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const leave = () => reject(signal.reason);
-    signal.addEventListener("abort", leave, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", leave));
+    const unwatch = onAbort(signal, () => reject(signal.reason));
+    void promise.then(resolve, reject).finally(unwatch);
   });
 }
 

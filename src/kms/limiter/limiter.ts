@@ -3,6 +3,7 @@
  * let them. A call that is throttled is made again, before all that came later, for as long as it takes: whoever asked sees an
  * answer or another error, and never a throttle.
  */
+import { onAbort } from "../../core/abort.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { Ceiling, Clock, Pace } from "../../core/pace.ts";
 import { Rate } from "./rate.ts";
@@ -120,12 +121,12 @@ export class Limiter {
         this.#pump();
       };
       const grant = () => {
-        signal.removeEventListener("abort", leave);
+        unwatch();
         resolve();
       };
       const place: Place = { order, since: this.#clock.now(), grant };
       this.#enter(place);
-      signal.addEventListener("abort", leave, { once: true });
+      const unwatch = onAbort(signal, leave);
       this.#pump();
     });
   }
