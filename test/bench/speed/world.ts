@@ -1,0 +1,113 @@
+/** The clouds of a run, each a process of its own, and Redis as sealift starts it. */
+import { type ChildProcess, fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type PrivateRedis, startPrivateRedis } from "../../../src/pipeline/private.ts";
+import type { Checked, Expected } from "./lean/check.ts";
+import type { Counted } from "./lean/counts.ts";
+import type { CloudKind, CloudSettings, Order } from "./lean/server.ts";
+import { killRunning } from "./measure.ts";
+import { ACCESS_KEY, type Dataset, SECRET_KEY, type Secrets } from "./seed.ts";
+
+export class Cloud {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  readonly url: string;
+  readonly pid: number;
+  #orders = 0;
+
+  constructor(child: ChildProcess, url: string) {
+    this.#child = child;
+    this.url = url;
+    this.pid = child.pid as number;
+    child.on("message", ({ id, result, error }: { id: number; result?: unknown; error?: string }) => {
+      const { resolve, reject } = this.#waiting.get(id) ?? {};
+      this.#waiting.delete(id);
+      if (error === undefined) resolve?.(result);
+      else reject?.(new Error(error));
+    });
+    child.once("exit", () => {
+      for (const { reject } of this.#waiting.values()) reject(new Error("a cloud has ended"));
+    });
+  }
+
+  #order(order: Order): Promise<unknown> {
+    const id = ++this.#orders;
+    this.#child.send({ id, order });
+    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+  }
+
+  /** Returns the CRC32C of each content. */
+  seed = async (dataset: Dataset) => (await this.#order({ op: "seed", dataset })) as number[];
+  take = async () => (await this.#order({ op: "take" })) as Counted;
+  check = async (bucket: string, expected: Expected) =>
+    (await this.#order({ op: "check", bucket, expected })) as Checked;
+  drop = async (bucket: string) => void (await this.#order({ op: "drop", bucket }));
+  stop = () => void this.#child.kill("SIGKILL");
+}
+
+async function startCloud(kind: CloudKind, secrets: Secrets, tls?: CloudSettings["tls"]): Promise<Cloud> {
+  const entry = fileURLToPath(new URL("./lean/server.js", import.meta.url));
+  const settings: CloudSettings = { kind, secrets, tls };
+  const child = fork(entry, [JSON.stringify(settings)], { serialization: "advanced" });
+  const port = await new Promise<number>((resolve, reject) => {
+    child.once("message", (said: { port: number }) => resolve(said.port));
+    child.once("exit", (code) => reject(new Error(`a cloud (${kind}) ended with ${code}`)));
+  });
+  return new Cloud(child, `${tls ? "https" : "http"}://127.0.0.1:${port}`);
+}
+
+export interface World {
+  readonly directory: string;
+  /** All of them, by name. */
+  readonly clouds: ReadonlyMap<string, Cloud>;
+  readonly source: Cloud;
+  readonly destination: Cloud;
+  readonly kms: Cloud;
+  readonly redis: PrivateRedis;
+  /** In place of a secret in job files. */
+  readonly credentials: Readonly<Record<"accessKeyId" | "secretAccessKey", string>>;
+  close(): Promise<void>;
+}
+
+export async function openWorld(): Promise<World> {
+  const directory = await mkdtemp(join(tmpdir(), "sealift-bench-"));
+  const secrets: Secrets = { secret: randomBytes(32).toString("hex") };
+  const clouds = new Map<string, Cloud>();
+  const start = async (name: string, kind: CloudKind) => {
+    const cloud = await startCloud(kind, secrets);
+    clouds.set(name, cloud);
+    return cloud;
+  };
+  const redis = await startPrivateRedis(join(directory, "redis"), process.env["PATH"]);
+  const close = async () => {
+    killRunning();
+    for (const cloud of clouds.values()) cloud.stop();
+    await redis.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const credentials = await writeCredentials(directory);
+    const source = await start("source", "s3");
+    const destination = await start("destination", "s3");
+    const kms = await start("kms", "awskms");
+    return { directory, clouds, source, destination, kms, redis, credentials, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function writeCredentials(directory: string) {
+  const written = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY };
+  const references = { accessKeyId: "", secretAccessKey: "" };
+  for (const name of ["accessKeyId", "secretAccessKey"] as const) {
+    const path = join(directory, name);
+    await writeFile(path, written[name], { mode: 0o600 });
+    references[name] = `file:${path}`;
+  }
+  return references;
+}
