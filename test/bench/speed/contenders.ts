@@ -1,129 +1,91 @@
-/** Who is measured: how each of them is told to move a dataset from the source's cloud to a fresh bucket of the destination's. */
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Command } from "./measure.ts";
-import { ACCESS_KEY, DESTINATION_KEY, type Dataset, SECRET_KEY, SOURCE_KEY } from "./seed.ts";
-import type { Expected } from "./lean/check.ts";
-import type { Cloud, World } from "./world.ts";
+/** Who is measured. */
+import {
+  awsList,
+  type Peer,
+  RCLONE_AGAIN,
+  RCLONE_PLAIN,
+  RCLONE_TUNED,
+  rclone,
+  rcloneList,
+  s5cmdList,
+} from "./peers.ts";
+import { type Contender, ownProgram, type Route, sealift, type Task } from "./tasks.ts";
 
-export interface Task {
-  readonly world: World;
-  readonly dataset: Dataset;
-  readonly bucket: string;
-}
-
-export interface Contender {
-  readonly name: string;
-  readonly command: (task: Task) => Command | Promise<Command>;
-  /** How what it moved has to look. */
-  readonly arrives: Expected["how"];
-  readonly destination: (world: World) => Cloud;
-  /** A second look, by other means; throws where something is wrong. */
-  readonly proof?: ((task: Task) => Promise<void>) | undefined;
-}
-
-const program = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const plainEnv = { AWS_CA_BUNDLE: undefined, AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true" };
-
-export interface SealiftOptions {
-  readonly workers?: number | undefined;
-  readonly options?: Readonly<Record<string, unknown>> | undefined;
+export interface Choice {
+  readonly peers: readonly Peer[];
   readonly profile?: string | undefined;
 }
 
-/** The built program as its users run it; Redis is named so that its processor time can be told apart. */
-export async function sealift({ world, dataset, bucket }: Task, settings: SealiftOptions = {}): Promise<Command> {
-  const { credentials, source, destination, kms, redis } = world;
-  const state = await mkdtemp(join(world.directory, "state-"));
-  const job = {
-    apiVersion: "sealift/v1",
-    kind: "Migration",
-    source: {
-      url: `s3://${dataset.name}/`,
-      endpoint: source.url,
-      region: "us-east-1",
-      credentials,
-      kms: { endpoint: kms.url, region: "us-east-1", credentials },
-    },
-    destination: {
-      url: `s3://${bucket}/`,
-      endpoint: destination.url,
-      region: "eu-west-1",
-      credentials,
-      kms: { endpoint: kms.url, region: "eu-west-1", credentials },
-    },
-    keys: { wrapWith: `aws-kms://${DESTINATION_KEY}`, allow: [`aws-kms://${SOURCE_KEY}`] },
-    options: settings.options ?? {},
-  };
-  const path = join(state, "job.yaml");
-  await writeFile(path, JSON.stringify(job));
-  const main = program("../../../src/main.js");
-  const env = {
-    ...plainEnv,
-    SEALIFT_STATE_DIR: state,
-    SEALIFT_REDIS: redis.address,
-    ...(settings.profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${settings.profile}` }),
-  };
-  const workers = settings.workers === undefined ? [] : ["--workers", String(settings.workers)];
-  return { argv: [process.execPath, main, "run", path, "--json", ...workers], env };
+const suffix = (route: Route): string => (route === "s3" ? "" : "-gcs");
+
+/** By name; peers that are not there have none. */
+export function contendersOf({ peers, profile }: Choice): ReadonlyMap<string, Contender> {
+  const binary = (name: string) => peers.find((peer) => peer.name === name)?.binary;
+  const all = [...own(profile), ...rclones(binary("rclone")), ...listers(binary)];
+  return new Map(all.map((contender) => [contender.name, contender]));
 }
 
-/** An rclone remote in its environment: `:s3` with these settings. */
-function remote(name: string, endpoint: string): Record<string, string> {
-  const settings = {
-    TYPE: "s3",
-    PROVIDER: "Other",
-    ENDPOINT: endpoint,
-    REGION: "us-east-1",
-    ACCESS_KEY_ID: ACCESS_KEY,
-    SECRET_ACCESS_KEY: SECRET_KEY,
-    FORCE_PATH_STYLE: "true",
-    LIST_VERSION: "2",
-    NO_CHECK_BUCKET: "true",
-  };
-  return Object.fromEntries(Object.entries(settings).map(([key, value]) => [`RCLONE_CONFIG_${name}_${key}`, value]));
+function own(profile: string | undefined): Contender[] {
+  const routes: readonly Route[] = ["s3", "gcs"];
+  const moving = routes.flatMap((route): Contender[] => {
+    const as = (fallback?: "copy" | "seal") => (task: Task) =>
+      sealift(task, { route, profile, ...(fallback && { fallback }) });
+    return [
+      { name: `rewrap${suffix(route)}`, route, command: as(), arrives: "rewrapped", opened: true },
+      { name: `carry${suffix(route)}`, route, command: as("copy"), arrives: "same" },
+      { name: `reseal${suffix(route)}`, route, command: as("seal"), arrives: "resealed", opened: true },
+    ];
+  });
+  const withWorkers = [1, 2, 4].map((workers): Contender => {
+    const command = (task: Task) => sealift(task, { route: "s3", profile, workers });
+    return { name: `rewrap-${workers}-workers`, route: "s3", command, arrives: "rewrapped" };
+  });
+  const again = (task: Task) => sealift(task, { route: "s3", profile });
+  const small = (name: string, arrives: Contender["arrives"], concurrency?: number): Contender => ({
+    name,
+    route: "s3",
+    command: (task) => ownProgram(name, task, concurrency),
+    arrives,
+  });
+  return [
+    ...moving,
+    ...withWorkers,
+    { name: "second-run", route: "s3", before: again, command: again, arrives: "rewrapped" },
+    small("naive", "rewrapped"),
+    small("floor", "rewrapped"),
+    small("pipe", "bytes", 4),
+    small("list", undefined),
+  ];
 }
 
-/** What makes it cheapest on these clouds; docs/benchmarks.md says what was tried. */
-export const RCLONE_TUNED = [
-  "--transfers=32",
-  "--checkers=64",
-  "--metadata",
-  "--s3-no-head",
-  "--s3-use-unsigned-payload=true",
-  "--ignore-times",
-  "--no-update-modtime",
-  "--use-server-modtime",
-  "--fast-list",
-  "--ignore-checksum",
-  "--retries=1",
-  "--stats=0",
-];
-
-export function rclone({ world, dataset, bucket }: Task, binary: string, flags = RCLONE_TUNED): Command {
-  const env = {
-    ...plainEnv,
-    RCLONE_CONFIG: "/dev/null",
-    ...remote("A", world.source.url),
-    ...remote("B", world.destination.url),
-  };
-  return { argv: [binary, "copy", `A:${dataset.name}`, `B:${bucket}`, ...flags], env };
+function rclones(binary: string | undefined): Contender[] {
+  if (binary === undefined) return [];
+  const with_ = (name: string, route: Route, flags: readonly string[], arrives: Contender["arrives"]): Contender => ({
+    name,
+    route,
+    command: (task) => rclone(task, binary, route, flags),
+    arrives,
+  });
+  const first = (task: Task) => rclone(task, binary, "s3", RCLONE_TUNED);
+  return [
+    with_("rclone", "s3", RCLONE_TUNED, "same"),
+    with_("rclone-gcs", "gcs", RCLONE_TUNED, "bytes"),
+    with_("rclone-untuned", "s3", RCLONE_PLAIN, "same"),
+    { ...with_("rclone-second-run", "s3", RCLONE_AGAIN, "same"), before: first },
+    { name: "rclone-list", route: "s3", command: (task) => rcloneList(task, binary), arrives: undefined },
+  ];
 }
 
-/** The programs beside this file take their task as JSON. */
-function ownProgram(path: string, { world, dataset, bucket }: Task): Command {
-  const asked = {
-    source: world.source.url,
-    destination: world.destination.url,
-    kms: world.kms.url,
-    from: dataset.name,
-    to: bucket,
-    count: dataset.count,
-    concurrency: 32,
-  };
-  return { argv: [process.execPath, program(path), JSON.stringify(asked)], env: plainEnv };
+function listers(binary: (name: string) => string | undefined): Contender[] {
+  const found: Contender[] = [];
+  for (const [name, list] of [
+    ["aws", awsList],
+    ["s5cmd", s5cmdList],
+  ] as const) {
+    const there = binary(name);
+    if (there !== undefined) {
+      found.push({ name: `${name}-list`, route: "s3", command: (task) => list(task, there), arrives: undefined });
+    }
+  }
+  return found;
 }
-
-export const naive = (task: Task): Command => ownProgram("./programs/naive.js", task);
-export const floor = (task: Task): Command => ownProgram("./programs/floor.js", task);

@@ -14,7 +14,8 @@ export interface Cost {
 export interface Command {
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
-  readonly cwd?: string | undefined;
+  /** Its output is long, and nobody's. */
+  readonly quiet?: boolean | undefined;
 }
 
 export interface Finished extends Cost {
@@ -29,16 +30,26 @@ const TIMED = 'TIMEFORMAT="%U %S"; { time "$@" 2>&3; } 3>&2 2>&9';
 const running = new Set<ChildProcess>();
 
 /** Runs it to its end; throws where that was not 0. */
-export async function measure({ argv, env, cwd }: Command): Promise<Finished> {
+export async function measure({ argv, env, quiet }: Command): Promise<Finished> {
   const startedMs = performance.now();
   const child = spawn("bash", ["-c", TIMED, "bash", ...argv], {
-    stdio: ["ignore", "pipe", "pipe", "ignore", "ignore", "ignore", "ignore", "ignore", "ignore", "pipe"],
+    stdio: [
+      "ignore",
+      quiet ? "ignore" : "pipe",
+      "pipe",
+      "ignore",
+      "ignore",
+      "ignore",
+      "ignore",
+      "ignore",
+      "ignore",
+      "pipe",
+    ],
     env: { ...process.env, ...env },
-    cwd,
     detached: true,
   });
   running.add(child);
-  const texts = [1, 2, 9].map((fd) => gathered(child.stdio[fd] as NodeJS.ReadableStream));
+  const texts = [1, 2, 9].map((fd) => gathered(child.stdio[fd] as NodeJS.ReadableStream | null));
   const memory = new PeakMemory(child.pid as number);
   const timer = setInterval(() => memory.look(), LOOK_MS);
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -65,9 +76,9 @@ export function killRunning(): void {
   }
 }
 
-async function gathered(stream: NodeJS.ReadableStream): Promise<string> {
+async function gathered(stream: NodeJS.ReadableStream | null): Promise<string> {
   let text = "";
-  for await (const chunk of stream) text = (text + String(chunk)).slice(-TEXT_MAX);
+  for await (const chunk of stream ?? []) text = (text + String(chunk)).slice(-TEXT_MAX);
   return text;
 }
 

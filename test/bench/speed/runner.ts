@@ -1,5 +1,6 @@
 /** One contender, one dataset, one fresh bucket: measured, counted, checked. */
-import type { Contender, Task } from "./contenders.ts";
+import { openSome } from "./proof.ts";
+import { type Contender, destinationOf, type Task } from "./tasks.ts";
 import type { Counted } from "./lean/counts.ts";
 import { cpuSecondsOf, measure } from "./measure.ts";
 import type { Dataset } from "./seed.ts";
@@ -21,6 +22,8 @@ export interface Sample {
   readonly receivedBytes: number;
   /** Objects of which the destination's check was satisfied. */
   readonly checked: number;
+  /** Objects that were opened by the destination's drivers and KMS, their plaintext compared. */
+  readonly opened: number;
 }
 
 /** What one contender did with one dataset. */
@@ -61,16 +64,14 @@ export class Runner {
     const crcs = await this.seed(dataset);
     const bucket = `out-${++buckets}`;
     const task: Task = { world, dataset, bucket };
+    if (contender.before) await measure(await contender.before(task));
     const command = await contender.command(task);
-    const destination = contender.destination(world);
     for (const cloud of world.clouds.values()) await cloud.take();
     const before = this.#cpu();
     const cost = await measure(command);
     const after = this.#cpu();
     const counted = await this.#counted();
-    const { objects } = await destination.check(bucket, { dataset, crcs, how: contender.arrives });
-    await contender.proof?.(task);
-    await destination.drop(bucket);
+    const checked = await this.#check(contender, task, crcs);
     const { cpuSeconds, wallSeconds, peakRssBytes } = cost;
     const each = ((cpuSeconds / dataset.count) * 1e6).toFixed(0);
     say(
@@ -83,8 +84,20 @@ export class Runner {
       redisCpuSeconds: after.redis - before.redis,
       cloudCpuSeconds: after.clouds - before.clouds,
       ...counted,
-      checked: objects,
+      ...checked,
     };
+  }
+
+  /** A run that did not do its work is no measurement. */
+  async #check({ arrives: how, route, opened }: Contender, task: Task, crcs: readonly number[]) {
+    if (how === undefined) return { checked: 0, opened: 0 };
+    const { dataset, bucket, world } = task;
+    const destination = destinationOf(world, route);
+    const { objects } = await destination.check(bucket, { dataset, crcs, how });
+    const some = opened ? await openSome(task, route) : 0;
+    await destination.drop(bucket);
+    await destination.take();
+    return { checked: objects, opened: some };
   }
 
   #cpu() {
@@ -113,7 +126,7 @@ export interface Entry {
 }
 
 /** Contenders take turns, so that whatever else the machine does meanwhile meets them alike. */
-export async function interleaved(runner: Runner, entries: readonly Entry[]): Promise<Measured[]> {
+export async function interleaved(runner: Runner, entries: readonly Entry[], startUps: number): Promise<Measured[]> {
   const measured = entries.map(
     ({ contender, dataset }) => ({ contender: contender.name, dataset, samples: [], startUp: [] }) as Measured,
   );
@@ -122,14 +135,12 @@ export async function interleaved(runner: Runner, entries: readonly Entry[]): Pr
     for (const [at, { contender, dataset, rounds }] of entries.entries()) {
       if (round >= rounds) continue;
       (measured[at] as Measured).samples.push(await runner.run(contender, dataset));
-      if (round < START_UP_ROUNDS)
-        (measured[at] as Measured).startUp.push(await runner.run(contender, tinyOf(dataset)));
+      if (round < startUps) (measured[at] as Measured).startUp.push(await runner.run(contender, tinyOf(dataset)));
     }
   }
   return measured;
 }
 
-const START_UP_ROUNDS = 3;
 const TINY_OBJECTS = 4;
 const TINY_BYTES = 1024;
 

@@ -4,7 +4,9 @@
  */
 import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
 import { crc32c } from "../../../src/core/crc32c.ts";
+import { contextBytes } from "../../../src/core/key.ts";
 import { KeyRing, seal as wrapKey, unseal as unwrapKey } from "../../../src/pocket/awskms/keys.ts";
+import { KeyRing as GoogleRing, primary, unseal as unwrapByGoogle } from "../../../src/pocket/gcpkms/keys.ts";
 
 export interface Dataset {
   /** The bucket it lies in. */
@@ -26,6 +28,8 @@ export const ACCESS_KEY = "bench";
 export const SECRET_KEY = "bench-secret";
 export const SOURCE_KEY = "arn:aws:kms:us-east-1:111122223333:key/5ea11f70-0000-4000-8000-000000000001";
 export const DESTINATION_KEY = "arn:aws:kms:eu-west-1:111122223333:key/5ea11f70-0000-4000-8000-000000000002";
+
+export const GOOGLE_KEY = "projects/bench/locations/europe-west3/keyRings/bench/cryptoKeys/destination";
 
 /** Beyond this many, contents repeat (object n has content n modulo this): memory stays small, and keys and names differ still. */
 const CONTENTS_MAX = 20_000;
@@ -60,6 +64,7 @@ export class Seed {
   readonly #secret: Buffer;
   readonly #base: Buffer;
   readonly ring = new KeyRing();
+  readonly googleRing = new GoogleRing();
 
   constructor({ secret }: Secrets) {
     this.#secret = Buffer.from(secret, "hex");
@@ -68,15 +73,11 @@ export class Seed {
       // Every process has the same key, as every door of a key service has.
       this.ring.create("", { arn }).material.set(this.#derive(arn, 0));
     }
+    primary(this.googleRing.create(GOOGLE_KEY)).material.set(this.#derive(GOOGLE_KEY, 0));
   }
 
   #derive(what: string, n: number): Buffer {
     return createHmac("sha256", this.#secret).update(`${what} ${n}`).digest();
-  }
-
-  /** Also what a Google key's material is derived from. */
-  material(name: string): Buffer {
-    return this.#derive(name, 0);
   }
 
   dataKey(content: number): Buffer {
@@ -151,13 +152,19 @@ export class Seed {
     return undefined;
   }
 
-  /** The data key that stands wrapped in this metadata under the destination's AWS key; throws where it does not open. */
+  /** The data key that stands wrapped in this metadata under the destination's key; throws where it does not open. */
   openV2(metadata: ReadonlyMap<string, string>): Buffer {
-    const context = JSON.parse(metadata.get("x-amz-matdesc") ?? "{}") as Record<string, string>;
+    const context = new Map(
+      Object.entries(JSON.parse(metadata.get("x-amz-matdesc") ?? "{}") as Record<string, string>),
+    );
     const wrapped = Buffer.from(metadata.get("x-amz-key-v2") ?? "", "base64");
+    if (metadata.get("x-amz-wrap-alg") === "gcp-kms+context") {
+      const bound = Buffer.from(contextBytes(context));
+      return unwrapByGoogle(this.googleRing.find(GOOGLE_KEY), wrapped, bound).plaintext;
+    }
     const key = this.ring.named("eu-west-1", wrapped);
     if (key?.arn !== DESTINATION_KEY) throw new Error("not under the destination's key");
-    return unwrapKey(key, wrapped, new Map(Object.entries(context)));
+    return unwrapKey(key, wrapped, context);
   }
 }
 

@@ -1,5 +1,5 @@
 /** The clouds of a run, each a process of its own, and Redis as sealift starts it. */
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import type { Checked, Expected } from "./lean/check.ts";
 import type { Counted } from "./lean/counts.ts";
 import type { CloudKind, CloudSettings, Order } from "./lean/server.ts";
 import { killRunning } from "./measure.ts";
-import { ACCESS_KEY, type Dataset, SECRET_KEY, type Secrets } from "./seed.ts";
+import { ACCESS_KEY, type Dataset, SECRET_KEY, type Secrets, Seed } from "./seed.ts";
 
 export class Cloud {
   readonly #child: ChildProcess;
@@ -53,11 +53,11 @@ async function startCloud(kind: CloudKind, secrets: Secrets, tls?: CloudSettings
   const entry = fileURLToPath(new URL("./lean/server.js", import.meta.url));
   const settings: CloudSettings = { kind, secrets, tls };
   const child = fork(entry, [JSON.stringify(settings)], { serialization: "advanced" });
-  const port = await new Promise<number>((resolve, reject) => {
-    child.once("message", (said: { port: number }) => resolve(said.port));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once("message", (said: { url: string }) => resolve(said.url));
     child.once("exit", (code) => reject(new Error(`a cloud (${kind}) ended with ${code}`)));
   });
-  return new Cloud(child, `${tls ? "https" : "http"}://127.0.0.1:${port}`);
+  return new Cloud(child, url);
 }
 
 export interface World {
@@ -67,18 +67,24 @@ export interface World {
   readonly source: Cloud;
   readonly destination: Cloud;
   readonly kms: Cloud;
+  readonly gcs: Cloud;
+  readonly googleKms: Cloud;
   readonly redis: PrivateRedis;
+  /** Where all of them speak TLS: of the authority that vouches for them. */
+  readonly caFile?: string | undefined;
+  readonly seed: Seed;
   /** In place of a secret in job files. */
   readonly credentials: Readonly<Record<"accessKeyId" | "secretAccessKey", string>>;
   close(): Promise<void>;
 }
 
-export async function openWorld(): Promise<World> {
+export async function openWorld(withTls = false): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "sealift-bench-"));
+  const tls = withTls ? makeCertificate(directory) : undefined;
   const secrets: Secrets = { secret: randomBytes(32).toString("hex") };
   const clouds = new Map<string, Cloud>();
   const start = async (name: string, kind: CloudKind) => {
-    const cloud = await startCloud(kind, secrets);
+    const cloud = await startCloud(kind, secrets, tls);
     clouds.set(name, cloud);
     return cloud;
   };
@@ -94,11 +100,56 @@ export async function openWorld(): Promise<World> {
     const source = await start("source", "s3");
     const destination = await start("destination", "s3");
     const kms = await start("kms", "awskms");
-    return { directory, clouds, source, destination, kms, redis, credentials, close };
+    const gcs = await start("gcs", "gcs");
+    const googleKms = await start("google kms", "gcpkms");
+    return {
+      directory,
+      clouds,
+      source,
+      destination,
+      kms,
+      gcs,
+      googleKms,
+      redis,
+      credentials,
+      seed: new Seed(secrets),
+      caFile: tls?.certFile,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Of 127.0.0.1, and its own authority. */
+function makeCertificate(directory: string): NonNullable<CloudSettings["tls"]> {
+  const [keyFile, certFile] = [join(directory, "tls.key"), join(directory, "tls.pem")];
+  const names = [
+    "-subj",
+    "/CN=sealift bench",
+    "-addext",
+    "subjectAltName=IP:127.0.0.1",
+    "-addext",
+    "basicConstraints=critical,CA:TRUE",
+  ];
+  const made = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:P-256",
+    "-nodes",
+    "-days",
+    "2",
+    ...names,
+  ];
+  const { status, stderr } = spawnSync("openssl", [...made, "-keyout", keyFile, "-out", certFile], {
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`openssl made no certificate: ${stderr}`);
+  return { keyFile, certFile };
 }
 
 async function writeCredentials(directory: string) {

@@ -53,7 +53,9 @@ export class SeededBucket implements Bucket {
   get(key: string): Stored | undefined {
     const n = numberOf(key);
     if (!(n < this.dataset.count) || keyOf(n) !== key) return undefined;
-    const { metadata, sizeBytes, crc32c: crc, read } = this.#content(n);
+    const content = this.#content(n);
+    const { metadata, sizeBytes, crc32c: crc } = content;
+    const read: Stored["read"] = (start, end) => content.read(start, end);
     const etag = etagOf(n);
     const contentType = "application/octet-stream";
     return {

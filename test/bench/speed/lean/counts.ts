@@ -14,6 +14,11 @@ export class Counts {
     this.#requests[kind] = (this.#requests[kind] ?? 0) + 1;
   }
 
+  #serial = 0;
+  serial(): number {
+    return ++this.#serial;
+  }
+
   sent(bytes: number): void {
     this.#sentBytes += bytes;
   }

@@ -2,13 +2,15 @@
 import { readFileSync } from "node:fs";
 import { type Dataset, type Secrets, Seed } from "../seed.ts";
 import { awsKms } from "./awskms.ts";
-import { SeededBucket } from "./buckets.ts";
+import { type Bucket, SeededBucket } from "./buckets.ts";
 import { checkArrived, type Expected } from "./check.ts";
 import { Counts } from "./counts.ts";
+import { gcpKms } from "./gcpkms.ts";
+import { LeanGcs } from "./gcs.ts";
 import { LeanS3 } from "./s3.ts";
 import { type Certificate, type LeanHandler, listen } from "./wire.ts";
 
-export type CloudKind = "s3" | "awskms";
+export type CloudKind = "s3" | "gcs" | "awskms" | "gcpkms";
 
 export interface CloudSettings {
   readonly kind: CloudKind;
@@ -26,8 +28,16 @@ const settings = JSON.parse(process.argv[2] ?? "") as CloudSettings;
 const seed = new Seed(settings.secrets);
 const counts = new Counts();
 const s3 = new LeanS3(counts);
+let url = "";
+const gcs = new LeanGcs(counts, () => url);
+const buckets: Map<string, Bucket> = settings.kind === "gcs" ? gcs.buckets : s3.buckets;
 
-const handler: LeanHandler = settings.kind === "s3" ? s3.handler : awsKms(seed.ring, counts);
+const HANDLERS: Readonly<Record<CloudKind, LeanHandler>> = {
+  s3: s3.handler,
+  gcs: gcs.handler,
+  awskms: awsKms(seed.ring, counts),
+  gcpkms: gcpKms(seed.googleRing, counts),
+};
 
 function obey(order: Order): unknown {
   switch (order.op) {
@@ -37,11 +47,11 @@ function obey(order: Order): unknown {
       return bucket.contents.map(({ crc32c }) => crc32c);
     }
     case "drop":
-      return s3.buckets.delete(order.bucket);
+      return buckets.delete(order.bucket);
     case "take":
       return { ...counts.take(), cpuMicros: process.cpuUsage() };
     case "check":
-      return checkArrived(seed, s3.buckets.get(order.bucket), order.expected);
+      return checkArrived(seed, buckets.get(order.bucket), order.expected);
   }
 }
 
@@ -50,8 +60,9 @@ const tls: Certificate | undefined = settings.tls && {
   key: read(settings.tls.keyFile),
   cert: read(settings.tls.certFile),
 };
-const { port } = await listen(handler, tls);
-process.send?.({ port });
+const { port } = await listen(HANDLERS[settings.kind], tls);
+url = `${tls ? "https" : "http"}://127.0.0.1:${port}`;
+process.send?.({ url });
 process.on("message", ({ id, order }: { id: number; order: Order }) => {
   try {
     process.send?.({ id, result: obey(order) });

@@ -5,6 +5,7 @@ export interface Asked {
   readonly source: string;
   readonly destination: string;
   readonly kms: string;
+  readonly caFile?: string;
   readonly from: string;
   readonly to: string;
   readonly count: number;

@@ -2,14 +2,16 @@
  * The floor under a rewrap: the same four requests by the project's own HTTP client and signature, and nothing else. No listing, no
  * queue, no ledger, no look at what came back but what the next request needs.
  */
+import { readFileSync } from "node:fs";
 import { HttpClient, type HttpRequest } from "../../../../src/wire/http.ts";
 import { sha256Hex, signRequest, UNSIGNED_PAYLOAD } from "../../../../src/wire/sigv4.ts";
 import { DESTINATION_KEY } from "../seed.ts";
 import { asked, credentials, forEveryKey } from "./asked.ts";
 
 const { signal } = new AbortController();
+const ca = asked.caFile === undefined ? undefined : readFileSync(asked.caFile, "utf8");
 const [source, destination, kms] = [asked.source, asked.destination, asked.kms].map(
-  (origin) => new HttpClient({ origin }),
+  (origin) => new HttpClient({ origin, ca }),
 ) as [HttpClient, HttpClient, HttpClient];
 
 interface Wanted extends Pick<HttpRequest, "method" | "path" | "body"> {
