@@ -27,8 +27,8 @@ export function withSection(page: string, heading: string, lines: readonly strin
 const TOP = [
   "# Benchmarks",
   "",
-  "Written by `npm run bench`; no number here is typed by hand. Absolute times are those of one machine on one day, and noisy: the",
-  "pocket clouds run on the same processors as the workers.",
+  "Written by the benchmarks (`npm run bench`, `bench:memory`, `bench:scale`); no number here is typed by hand. Absolute times are those",
+  "of one machine on one day, and noisy: the clouds run on the same processors as the workers.",
 ].join("\n");
 
 /** Sections are of different days, and may be of different machines. */

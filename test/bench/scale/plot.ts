@@ -1,15 +1,14 @@
 /** Memory over time, as a drawing that needs no program but a browser. */
 import { PROCESS_BYTES_MAX, REDIS_BYTES_MAX } from "./bounds.ts";
+import { COLOURS, drawing, WIDTH } from "../svg.ts";
 import type { Run } from "./simulate.ts";
 
-const WIDTH = 860;
 const LEFT = 60;
 const RIGHT = 170;
 const PANEL = 180;
 const GAP = 56;
 const POINTS_MAX = 400;
 const MIB = 1024 ** 2;
-const COLOURS = ["#1b6ca8", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#be185d"];
 
 interface Line {
   readonly name: string;
@@ -23,14 +22,10 @@ export function plot(run: Run): string {
     at: run.samples.map(({ seconds, rssBytes }) => [seconds, rssBytes[name] ?? 0] as const),
   }));
   const height = 2 * (PANEL + GAP) + 16;
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
-    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
+  return drawing(height, [
     panel(24, "Redis, used_memory, MiB", [redis], REDIS_BYTES_MAX, run.seconds),
     panel(24 + PANEL + GAP, "resident size of each process, MiB", processes, PROCESS_BYTES_MAX, run.seconds),
-    "</svg>",
-    "",
-  ].join("\n");
+  ]);
 }
 
 function panel(top: number, title: string, lines: readonly Line[], limitBytes: number, seconds: number): string {

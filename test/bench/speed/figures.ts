@@ -12,7 +12,6 @@ export const cpuOf = ({ samples }: Measured): number => median(samples.map(({ cp
 export const startUpOf = ({ startUp }: Measured): number => median(startUp.map(({ cpuSeconds }) => cpuSeconds));
 export const wallOf = ({ samples }: Measured): number => median(samples.map(({ wallSeconds }) => wallSeconds));
 export const rssOf = ({ samples }: Measured): number => Math.max(...samples.map(({ peakRssBytes }) => peakRssBytes));
-export const microsOf = (one: Measured): number => (cpuOf(one) / one.dataset.count) * 1e6;
 export const bytesOf = ({ dataset }: Measured): number => dataset.count * dataset.sizeBytes;
 
 export function requestsOf({ samples }: Measured): number {

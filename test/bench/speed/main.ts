@@ -9,6 +9,7 @@ import { type Case, casesOf } from "./cases.ts";
 import { contendersOf } from "./contenders.ts";
 import { BARS, type CaseResult, figuresOf, passes } from "./figures.ts";
 import { installPeers, type Peer } from "./peers.ts";
+import { writeReport } from "./report.ts";
 import { type Entry, interleaved, Runner } from "./runner.ts";
 import { say } from "./say.ts";
 import type { Contender } from "./tasks.ts";
@@ -92,5 +93,9 @@ writeFileSync(
   RESULT,
   JSON.stringify({ date: new Date().toISOString(), argv: process.argv.slice(2), peers, figures, results }, null, 1),
 );
+// What was cut short is for whoever cut it; documents are of whole cases with everybody in them.
+if (!values.quick && !values["no-peers"] && values.contenders === undefined && rounds === undefined) {
+  await writeReport({ argv: process.argv.slice(2), peers, results });
+}
 tell(figures);
 if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);

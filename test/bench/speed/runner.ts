@@ -135,7 +135,8 @@ export async function interleaved(runner: Runner, entries: readonly Entry[], sta
     for (const [at, { contender, dataset, rounds }] of entries.entries()) {
       if (round >= rounds) continue;
       (measured[at] as Measured).samples.push(await runner.run(contender, dataset));
-      if (round < startUps) (measured[at] as Measured).startUp.push(await runner.run(contender, tinyOf(dataset)));
+      if (round < startUps && !contender.before)
+        (measured[at] as Measured).startUp.push(await runner.run(contender, tinyOf(dataset)));
     }
   }
   return measured;
