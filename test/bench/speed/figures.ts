@@ -90,6 +90,7 @@ export function figuresOf(results: readonly CaseResult[]): Figures {
   if (second) figures["second_run_requests_per_1000"] = (requestsOf(second) / second.dataset.count) * 1000;
   const ours = results.flatMap(({ measured }) => measured).filter(({ contender }) => OURS.test(contender));
   if (ours.length > 0) figures["rss_mib_max"] = Math.max(...ours.map(rssOf)) / 1024 ** 2;
-  for (const one of ours.slice(0, 1)) figures["start_up_cpu_s"] = startUpOf(one);
+  const [started] = ours.filter(({ startUp }) => startUp.length > 0);
+  if (started) figures["start_up_cpu_s"] = startUpOf(started);
   return figures;
 }

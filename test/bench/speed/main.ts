@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: what a move costs, beside others who move. Progress on stderr; with `--json` the figures as one line on stdout.
- * `--quick` takes the cases that the figures need, `--long` a million objects too; `--only 16k,list` names cases.
+ * `--quick` takes the cases that the figures need, `--long` a million objects too; `--only 16k,list` names cases, `--contenders` who takes
+ * part, `--rounds` how often. Whole runs write docs/benchmarks.md, others with `--docs`. `--profile <folder>` keeps sealift's CPU profiles.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -9,6 +10,7 @@ import { type Case, casesOf } from "./cases.ts";
 import { contendersOf } from "./contenders.ts";
 import { BARS, type CaseResult, figuresOf, passes } from "./figures.ts";
 import { installPeers, type Peer } from "./peers.ts";
+import { type Closing, measureReal } from "./real.ts";
 import { writeReport } from "./report.ts";
 import { type Entry, interleaved, Runner } from "./runner.ts";
 import { say } from "./say.ts";
@@ -25,16 +27,28 @@ const { values } = parseArgs({
     "no-peers": { type: "boolean", default: false },
     contenders: { type: "string" },
     rounds: { type: "string" },
+    docs: { type: "boolean", default: false },
     profile: { type: "string" },
   },
 });
 
 const RESULT = ".bench/result.json";
 
-let world: World | undefined;
+const opened = new Set<Closing>();
 async function stop(code: number): Promise<void> {
-  await world?.close();
+  for (const one of opened) await one.close();
   process.exit(code);
+}
+
+async function within<T>(withTls: boolean, work: (world: World) => Promise<T>): Promise<T> {
+  const world = await openWorld(withTls);
+  opened.add(world);
+  try {
+    return await work(world);
+  } finally {
+    opened.delete(world);
+    await world.close();
+  }
 }
 process.once("SIGINT", () => void stop(130)).once("SIGTERM", () => void stop(143));
 
@@ -51,23 +65,25 @@ async function measureAll(cases: readonly Case[], contenders: ReadonlyMap<string
   for (const withTls of [false, true]) {
     const these = cases.filter(({ tls = false }) => tls === withTls);
     if (these.length === 0) continue;
-    world = await openWorld(withTls);
-    try {
+    await within(withTls, async (world) => {
       const runner = new Runner(world);
       for (const one of these) {
         say(`${one.name}: ${one.title}`);
-        results.push({
-          name: one.name,
-          title: one.title,
-          measured: await interleaved(runner, entriesOf(one, contenders), values.quick ? 1 : 3),
-        });
+        const measured = await interleaved(runner, entriesOf(one, contenders), values.quick ? 1 : 3);
+        results.push({ name: one.name, title: one.title, measured });
       }
-    } finally {
-      await world.close();
-      world = undefined;
-    }
+    });
   }
   return results;
+}
+
+const wants = (name: string): boolean => values.only?.split(",").includes(name) ?? !values.quick;
+
+async function measureOnReal(): Promise<CaseResult[]> {
+  if (!wants("rgw")) return [];
+  say("rgw: Ceph's gateway");
+  const result = await within(false, (world) => measureReal(world, peers, rounds ?? 3, opened));
+  return result ? [result] : [];
 }
 
 function tell(figures: Readonly<Record<string, number>>): void {
@@ -80,22 +96,21 @@ function tell(figures: Readonly<Record<string, number>>): void {
 }
 
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-const only = values.only?.split(",");
 const cases = casesOf({ quick: values.quick, long: values.long, rounds }).filter(
-  ({ name }) => only?.includes(name) ?? true,
+  ({ name }) => values.only === undefined || wants(name),
 );
 const peers: Peer[] = values["no-peers"] ? [] : installPeers();
 for (const { name, version } of peers) say(`${name}: ${version}`);
 const results = await measureAll(cases, contendersOf({ peers, profile: values.profile }));
+results.push(...(await measureOnReal()));
 const figures = figuresOf(results);
 mkdirSync(".bench", { recursive: true });
 writeFileSync(
   RESULT,
   JSON.stringify({ date: new Date().toISOString(), argv: process.argv.slice(2), peers, figures, results }, null, 1),
 );
-// What was cut short is for whoever cut it; documents are of whole cases with everybody in them.
-if (!values.quick && !values["no-peers"] && values.contenders === undefined && rounds === undefined) {
-  await writeReport({ argv: process.argv.slice(2), peers, results });
-}
+// What was cut short is no document, unless somebody says so: the number of runs stands in it.
+const whole = !values.quick && !values["no-peers"] && values.contenders === undefined && rounds === undefined;
+if (whole || values.docs) await writeReport({ argv: process.argv.slice(2), peers, results });
 tell(figures);
 if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Command } from "./measure.ts";
 import { say } from "./say.ts";
 import { ACCESS_KEY, SECRET_KEY } from "./seed.ts";
+import type { AccessKeys } from "./world.ts";
 import { plainEnv, type Route, type Task } from "./tasks.ts";
 
 /** From the project's folder, where every script starts. */
@@ -49,14 +50,18 @@ function remote(name: string, settings: Readonly<Record<string, string>>): Recor
   return Object.fromEntries(Object.entries(settings).map(([key, value]) => [`RCLONE_CONFIG_${name}_${key}`, value]));
 }
 
-const s3Remote = (name: string, endpoint: string): Record<string, string> =>
+const s3Remote = (
+  name: string,
+  endpoint: string,
+  { accessKeyId, secretAccessKey }: AccessKeys,
+): Record<string, string> =>
   remote(name, {
     TYPE: "s3",
     PROVIDER: "Other",
     ENDPOINT: endpoint,
     REGION: "us-east-1",
-    ACCESS_KEY_ID: ACCESS_KEY,
-    SECRET_ACCESS_KEY: SECRET_KEY,
+    ACCESS_KEY_ID: accessKeyId,
+    SECRET_ACCESS_KEY: secretAccessKey,
     FORCE_PATH_STYLE: "true",
     LIST_VERSION: "2",
     NO_CHECK_BUCKET: "true",
@@ -101,20 +106,20 @@ export function rclone(
   route: Route,
   flags: readonly string[],
 ): Command {
-  const { source, destination, gcs, caFile } = world;
+  const { source, destination, gcs, caFile, keys } = world;
   const env = {
     ...plainEnv,
     RCLONE_CONFIG: "/dev/null",
     ...(caFile === undefined ? {} : { RCLONE_CA_CERT: caFile }),
-    ...s3Remote("A", source.url),
-    ...(route === "s3" ? s3Remote("B", destination.url) : gcsRemote("B", gcs.url)),
+    ...s3Remote("A", source.url, keys),
+    ...(route === "s3" ? s3Remote("B", destination.url, keys) : gcsRemote("B", gcs.url)),
   };
   return { argv: [binary, "copy", `A:${dataset.name}`, `B:${bucket}`, ...flags], env };
 }
 
 export const rcloneList = ({ world, dataset }: Task, binary: string): Command => ({
   argv: [binary, "lsf", "-R", "--fast-list", "--use-server-modtime", "--files-only", `A:${dataset.name}`],
-  env: { ...plainEnv, RCLONE_CONFIG: "/dev/null", ...s3Remote("A", world.source.url) },
+  env: { ...plainEnv, RCLONE_CONFIG: "/dev/null", ...s3Remote("A", world.source.url, world.keys) },
   quiet: true,
 });
 

@@ -91,8 +91,8 @@ export class Runner {
   /** A run that did not do its work is no measurement. */
   async #check({ arrives: how, route, opened }: Contender, task: Task, crcs: readonly number[]) {
     if (how === undefined) return { checked: 0, opened: 0 };
-    const { dataset, bucket, world } = task;
-    const destination = destinationOf(world, route);
+    const { dataset, bucket } = task;
+    const destination = destinationOf(this.#world, route);
     const { objects } = await destination.check(bucket, { dataset, crcs, how });
     const some = opened ? await openSome(task, route) : 0;
     await destination.drop(bucket);

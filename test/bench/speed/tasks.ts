@@ -9,8 +9,21 @@ import type { Cloud, World } from "./world.ts";
 
 export type Route = "s3" | "gcs";
 
+interface Door {
+  readonly url: string;
+}
+
+/** What a task needs to know of a world; the clouds may be anybody's. */
+export interface Places extends Pick<World, "directory" | "redis" | "credentials" | "keys" | "caFile" | "seed"> {
+  readonly source: Door;
+  readonly destination: Door;
+  readonly kms: Door;
+  readonly gcs: Door;
+  readonly googleKms: Door;
+}
+
 export interface Task {
-  readonly world: World;
+  readonly world: Places;
   readonly dataset: Dataset;
   readonly bucket: string;
 }
@@ -41,7 +54,7 @@ export interface SealiftSettings {
 }
 
 /** The shores as a job file states them. */
-export function shoresOf(world: World, route: Route) {
+export function shoresOf(world: Places, route: Route) {
   const { credentials, source, destination, kms, gcs, googleKms, caFile } = world;
   const ca = caFile === undefined ? {} : { caFile };
   const onAws = (region: string) => ({ region, credentials, ...ca });

@@ -74,8 +74,15 @@ export interface World {
   readonly caFile?: string | undefined;
   readonly seed: Seed;
   /** In place of a secret in job files. */
-  readonly credentials: Readonly<Record<"accessKeyId" | "secretAccessKey", string>>;
+  readonly credentials: AccessKeys;
+  /** The same, for who takes no references. */
+  readonly keys: AccessKeys;
   close(): Promise<void>;
+}
+
+export interface AccessKeys {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
 }
 
 export async function openWorld(withTls = false): Promise<World> {
@@ -96,7 +103,8 @@ export async function openWorld(withTls = false): Promise<World> {
     await rm(directory, { recursive: true, force: true });
   };
   try {
-    const credentials = await writeCredentials(directory);
+    const keys = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY };
+    const credentials = await writeCredentials(directory, "lean", keys);
     const source = await start("source", "s3");
     const destination = await start("destination", "s3");
     const kms = await start("kms", "awskms");
@@ -112,6 +120,7 @@ export async function openWorld(withTls = false): Promise<World> {
       googleKms,
       redis,
       credentials,
+      keys,
       seed: new Seed(secrets),
       caFile: tls?.certFile,
       close,
@@ -152,12 +161,12 @@ function makeCertificate(directory: string): NonNullable<CloudSettings["tls"]> {
   return { keyFile, certFile };
 }
 
-async function writeCredentials(directory: string) {
-  const written = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY };
+/** As references that a job file can hold. */
+export async function writeCredentials(directory: string, prefix: string, keys: AccessKeys): Promise<AccessKeys> {
   const references = { accessKeyId: "", secretAccessKey: "" };
   for (const name of ["accessKeyId", "secretAccessKey"] as const) {
-    const path = join(directory, name);
-    await writeFile(path, written[name], { mode: 0o600 });
+    const path = join(directory, `${prefix}-${name}`);
+    await writeFile(path, keys[name], { mode: 0o600 });
     references[name] = `file:${path}`;
   }
   return references;
