@@ -74,7 +74,7 @@ async function turns(world: Places, binary: string, rounds: number): Promise<Mea
       const bucket = `rgw-${contender}-${round}`;
       await makeBucket(world, bucket);
       const task = { world, dataset: DATASET, bucket };
-      const cost = await measure(await (commands[contender] as (task: Task) => Command)(task));
+      const cost = await measure(await (commands[contender] as (task: Task) => Command | Promise<Command>)(task));
       const checked = contender === "rewrap" ? await openSome(task, "s3", 1) : 0;
       samples.push(sampleOf(cost, checked));
       say(`  ${contender.padEnd(16)} ${cost.cpuSeconds.toFixed(2)} s CPU, ${cost.wallSeconds.toFixed(2)} s`);
