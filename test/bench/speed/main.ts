@@ -35,21 +35,23 @@ const { values } = parseArgs({
 const RESULT = ".bench/result.json";
 
 const opened = new Set<Closing>();
+let stopping = false;
 async function stop(code: number): Promise<void> {
+  stopping = true;
   for (const one of opened) await one.close();
   process.exit(code);
 }
-
 async function within<T>(withTls: boolean, work: (world: World) => Promise<T>): Promise<T> {
   const world = await openWorld(withTls);
   opened.add(world);
   try {
     return await work(world);
   } finally {
-    opened.delete(world);
     await world.close();
+    opened.delete(world);
   }
 }
+
 process.once("SIGINT", () => void stop(130)).once("SIGTERM", () => void stop(143));
 
 function entriesOf({ entries }: Case, contenders: ReadonlyMap<string, Contender>): Entry[] {
@@ -79,7 +81,7 @@ async function measureAll(cases: readonly Case[], contenders: ReadonlyMap<string
 
 const wants = (name: string): boolean => values.only?.split(",").includes(name) ?? !values.quick;
 
-async function measureOnReal(): Promise<CaseResult[]> {
+async function measureOnReal(peers: readonly Peer[]): Promise<CaseResult[]> {
   if (!wants("rgw")) return [];
   say("rgw: Ceph's gateway");
   const result = await within(false, (world) => measureReal(world, peers, rounds ?? 3, opened));
@@ -96,21 +98,31 @@ function tell(figures: Readonly<Record<string, number>>): void {
 }
 
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
-const cases = casesOf({ quick: values.quick, long: values.long, rounds }).filter(
-  ({ name }) => values.only === undefined || wants(name),
-);
-const peers: Peer[] = values["no-peers"] ? [] : installPeers();
-for (const { name, version } of peers) say(`${name}: ${version}`);
-const results = await measureAll(cases, contendersOf({ peers, profile: values.profile }));
-results.push(...(await measureOnReal()));
-const figures = figuresOf(results);
-mkdirSync(".bench", { recursive: true });
-writeFileSync(
-  RESULT,
-  JSON.stringify({ date: new Date().toISOString(), argv: process.argv.slice(2), peers, figures, results }, null, 1),
-);
-// What was cut short is no document, unless somebody says so: the number of runs stands in it.
-const whole = !values.quick && !values["no-peers"] && values.contenders === undefined && rounds === undefined;
-if (whole || values.docs) await writeReport({ argv: process.argv.slice(2), peers, results });
-tell(figures);
-if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
+async function work(): Promise<void> {
+  const cases = casesOf({ quick: values.quick, long: values.long, rounds }).filter(
+    ({ name }) => values.only === undefined || wants(name),
+  );
+  const peers: Peer[] = values["no-peers"] ? [] : installPeers();
+  for (const { name, version } of peers) say(`${name}: ${version}`);
+  const results = await measureAll(cases, contendersOf({ peers, profile: values.profile }));
+  results.push(...(await measureOnReal(peers)));
+  const figures = figuresOf(results);
+  const argv = process.argv.slice(2);
+  mkdirSync(".bench", { recursive: true });
+  writeFileSync(RESULT, JSON.stringify({ date: new Date().toISOString(), argv, peers, figures, results }, null, 1));
+  // What was cut short is no document, unless somebody says so: the number of runs stands in it.
+  const whole = !values.quick && !values["no-peers"] && values.contenders === undefined && rounds === undefined;
+  if (whole || values.docs) await writeReport({ argv, peers, results });
+  tell(figures);
+  if (values.json) process.stdout.write(`${JSON.stringify(figures)}\n`);
+}
+
+try {
+  await work();
+} catch (error) {
+  // What fails because it is being stopped has no say in how this ends.
+  if (!stopping) {
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    await stop(1);
+  }
+}

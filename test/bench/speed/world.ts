@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type PrivateRedis, startPrivateRedis } from "../../../src/pipeline/private.ts";
 import type { Checked, Expected } from "./lean/check.ts";
@@ -96,12 +97,15 @@ export async function openWorld(withTls = false): Promise<World> {
     return cloud;
   };
   const redis = await startPrivateRedis(join(directory, "redis"), process.env["PATH"]);
-  const close = async () => {
+  const end = async () => {
     killRunning();
     for (const cloud of clouds.values()) cloud.stop();
-    await redis.stop();
+    await endRedis(redis);
     await rm(directory, { recursive: true, force: true });
   };
+  // Whoever is interrupted closes, and so does whoever then fails.
+  let closing: Promise<void> | undefined;
+  const close = () => (closing ??= end());
   try {
     const keys = { accessKeyId: ACCESS_KEY, secretAccessKey: SECRET_KEY };
     const credentials = await writeCredentials(directory, "lean", keys);
@@ -128,6 +132,23 @@ export async function openWorld(withTls = false): Promise<World> {
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Whether or not programs that were killed a moment ago still count as its clients. */
+async function endRedis(redis: PrivateRedis): Promise<void> {
+  const { pid } = redis;
+  if (pid === undefined) return redis.stop();
+  process.kill(pid, "SIGTERM");
+  for (let waitedMs = 0; waitedMs < 5000 && isAlive(pid); waitedMs += 20) await sleep(20);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
   }
 }
 
