@@ -1,5 +1,5 @@
 /** What is to be done, and how sealift and the small programs are told: each moves a dataset into a fresh bucket. */
-import { mkdtemp, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Expected } from "./lean/check.ts";
@@ -70,7 +70,9 @@ export function shoresOf(world: Places, route: Route) {
 /** The built program as its users run it; Redis is named, so that its processor time can be told apart. */
 export async function sealift({ world, dataset, bucket }: Task, settings: SealiftSettings): Promise<Command> {
   const { route, fallback, workers, profile } = settings;
-  const state = await mkdtemp(join(world.directory, "state-"));
+  // Runs into one bucket have one state directory, as one person's runs have: what an earlier one has written may spare the next one work.
+  const state = join(world.directory, `state-${bucket}`);
+  await mkdir(state, { recursive: true, mode: 0o700 });
   const { source, destination } = shoresOf(world, route);
   const wrapWith = route === "s3" ? `aws-kms://${DESTINATION_KEY}` : `gcp-kms://${GOOGLE_KEY}`;
   const job = {

@@ -6,6 +6,7 @@ export interface Row {
   readonly key: string;
   readonly sizeBytes: number;
   readonly etag: string;
+  readonly modifiedMs: number;
 }
 
 export interface Stored extends Row {
@@ -34,6 +35,8 @@ export interface Bucket {
   rows(): Rows;
 }
 
+/** When whatever is seeded was written. */
+const SEEDED_MS = Date.UTC(2026, 0, 1);
 const etagOf = (n: number): string => `${(n + 1).toString(16).padStart(32, "0")}-1`;
 
 /** Computed: never written to. */
@@ -62,6 +65,7 @@ export class SeededBucket implements Bucket {
       key,
       sizeBytes,
       etag,
+      modifiedMs: SEEDED_MS,
       metadata,
       contentType,
       crc32c: crc,
@@ -76,7 +80,7 @@ export class SeededBucket implements Bucket {
     const storedBytes = sizeBytes + (sealed ? 16 : 0);
     return {
       count,
-      at: (n) => ({ key: keyOf(n), sizeBytes: storedBytes, etag: etagOf(n) }),
+      at: (n) => ({ key: keyOf(n), sizeBytes: storedBytes, etag: etagOf(n), modifiedMs: SEEDED_MS }),
       from: (key) => lowerBound(count, (n) => keyOf(n) < key),
     };
   }
@@ -91,9 +95,9 @@ export class WrittenBucket implements Bucket {
     return this.objects.get(key);
   }
 
-  put(key: string, object: Omit<Stored, "key" | "etag" | "generation">): Stored {
+  put(key: string, object: Omit<Stored, "key" | "etag" | "generation" | "modifiedMs">): Stored {
     const n = ++this.#written;
-    const stored = { ...object, key, etag: etagOf(n), generation: n };
+    const stored = { ...object, key, etag: etagOf(n), generation: n, modifiedMs: Date.now() };
     this.objects.set(key, stored);
     this.#sorted = undefined;
     return stored;

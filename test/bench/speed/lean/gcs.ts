@@ -4,13 +4,13 @@
  */
 import { crc32cText } from "../../../../src/core/crc32c.ts";
 import { Arriving, crcOf, joinedParts, type Stored, WrittenBucket } from "./buckets.ts";
+import { isoDate } from "./clock.ts";
 import type { Counts } from "./counts.ts";
 import { type Description, RelatedBody } from "./related.ts";
 import { Sessions } from "./sessions.ts";
 import { type Intake, type LeanAnswer, type LeanHandler, type LeanRequest, whole, without } from "./wire.ts";
 
 const JSON_TYPE = "Content-Type: application/json; charset=UTF-8\r\n";
-const UPDATED = "2026-09-01T00:00:00.000Z";
 const PATH = /^\/(?:(upload|download)\/)?storage\/v1\/b\/([^/]+)(?:\/o(?:\/([^/]+)(\/compose)?)?)?$/;
 
 interface Place {
@@ -146,7 +146,7 @@ function fits(query: URLSearchParams, standing: Stored | undefined): boolean {
 }
 
 function resourceOf(bucket: string, object: Stored): object {
-  const { key, generation, sizeBytes, metadata, contentType } = object;
+  const { key, generation, sizeBytes, metadata, contentType, modifiedMs } = object;
   return {
     kind: "storage#object",
     name: key,
@@ -156,8 +156,8 @@ function resourceOf(bucket: string, object: Stored): object {
     storageClass: "STANDARD",
     size: String(sizeBytes),
     etag: Buffer.from(`${generation}/1`).toString("base64"),
-    timeCreated: UPDATED,
-    updated: UPDATED,
+    timeCreated: isoDate(modifiedMs),
+    updated: isoDate(modifiedMs),
     crc32c: crc32cText(crcOf(object)),
     ...(contentType === undefined ? {} : { contentType }),
     ...(metadata.size === 0 ? {} : { metadata: Object.fromEntries(metadata) }),

@@ -1,7 +1,7 @@
 /** ListObjects, V1 and V2, of rows that are in order. */
+import { isoDate } from "./clock.ts";
 import type { Rows } from "./buckets.ts";
 
-const MODIFIED = "2026-09-01T00:00:00.000Z";
 const AFTER_ALL = "\uffff";
 
 export function listXml(rows: Rows, query: URLSearchParams): string {
@@ -14,12 +14,12 @@ export function listXml(rows: Rows, query: URLSearchParams): string {
   if (after !== "" && at < rows.count && rows.at(at).key === after) at++;
   let [contents, prefixes, count, last] = ["", "", 0, ""];
   while (at < rows.count && count < most) {
-    const { key, sizeBytes, etag } = rows.at(at);
+    const { key, sizeBytes, etag, modifiedMs } = rows.at(at);
     if (!key.startsWith(prefix)) break;
     count++;
     const cut = delimiter === "" ? -1 : key.indexOf(delimiter, prefix.length);
     if (cut < 0) {
-      contents += `<Contents><Key>${key}</Key><LastModified>${MODIFIED}</LastModified><ETag>&quot;${etag}&quot;</ETag><Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
+      contents += `<Contents><Key>${key}</Key><LastModified>${isoDate(modifiedMs)}</LastModified><ETag>&quot;${etag}&quot;</ETag><Size>${sizeBytes}</Size><StorageClass>STANDARD</StorageClass></Contents>`;
       last = key;
       at++;
     } else {

@@ -2,6 +2,7 @@
  * The S3 that the benchmark moves from and to: no signatures, no permissions, and what sealift, rclone and the SDKs ask for besides.
  * ETags have the form of those of multipart uploads (`hex-1`), which every client takes for opaque: nobody computes an MD5.
  */
+import { httpDate } from "./clock.ts";
 import type { Counts } from "./counts.ts";
 import { Arriving, type Bucket, type Stored, WrittenBucket } from "./buckets.ts";
 import { listXml } from "./listing.ts";
@@ -9,7 +10,6 @@ import { type Intake, type LeanAnswer, type LeanHandler, type LeanRequest, whole
 import { Uploads } from "./uploads.ts";
 
 const XML = "Content-Type: application/xml\r\n";
-const MODIFIED = "Tue, 01 Sep 2026 00:00:00 GMT";
 const META = "x-amz-meta-";
 
 export class LeanS3 {
@@ -180,7 +180,7 @@ function attributesOf(headers: LeanRequest["headers"]): Pick<Stored, "metadata" 
 }
 
 function headLines(object: Stored, withChecksum: boolean): string {
-  let lines = `ETag: "${object.etag}"\r\nLast-Modified: ${MODIFIED}\r\nAccept-Ranges: bytes\r\n`;
+  let lines = `ETag: "${object.etag}"\r\nLast-Modified: ${httpDate(object.modifiedMs)}\r\nAccept-Ranges: bytes\r\n`;
   lines += `Content-Type: ${object.contentType ?? "binary/octet-stream"}\r\n`;
   for (const [name, value] of object.metadata) lines += `${META}${name}: ${value}\r\n`;
   if (withChecksum) lines += checksumLine(object.statedCrc32c ?? crcText(object));

@@ -2,6 +2,7 @@
  * HTTP/1.1 for a server that must cost less than its clients: heads cut by hand out of what a plain socket delivers, one write for
  * head and small body. It is strict enough for well-behaved clients and no more; nothing but the benchmark speaks to it.
  */
+import { httpDate } from "./clock.ts";
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 
@@ -197,7 +198,7 @@ function send(socket: Socket, answer: LeanAnswer, isHead: boolean): void {
   const bodyBytes = typeof body === "string" ? Buffer.byteLength(body) : body.length;
   const sizeBytes = statedBytes ?? pieces?.sizeBytes ?? bodyBytes;
   const length = status === 204 ? "" : `Content-Length: ${sizeBytes}\r\n`;
-  const text = `HTTP/1.1 ${status} ${WORDS[status] ?? "Other"}\r\n${length}${head}\r\n`;
+  const text = `HTTP/1.1 ${status} ${WORDS[status] ?? "Other"}\r\nDate: ${httpDate(Date.now())}\r\n${length}${head}\r\n`;
   if (isHead || (bodyBytes === 0 && !pieces)) socket.write(text, "latin1");
   else if (pieces) {
     socket.write(text, "latin1");
