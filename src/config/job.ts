@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import { compileFilter, sizeBytes } from "../core/filter.ts";
+import { compileFilter, matching, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore, TinkClaim } from "../core/job.ts";
 import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
 import { jobShape, shoreShape, tinkShape } from "./shape.ts";
@@ -126,6 +126,7 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
+  within("options.plain", () => matching(job.options.plain ?? [], ""));
   judgeTink(job);
   const { fallback, serverKey, hugeBytes, sealAs } = job.options;
   if (sealAs !== undefined && fallback !== "seal") {

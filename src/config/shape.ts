@@ -177,6 +177,11 @@ const options = z.strictObject({
     ),
   tink: tinkShape.optional(),
   tinkKeysets: tinkKeysetShape.optional(),
+  plain: patterns
+    .optional()
+    .describe(
+      "Objects whose first bytes say nothing, however they begin: without metadata of a format they are plain; patterns as in filter",
+    ),
   esdk: z
     .enum(["auto", "sidecar", "in-place"])
     .default("auto")

@@ -105,6 +105,8 @@ export interface JobOptions {
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
   readonly tink?: TinkClaim | undefined;
   readonly tinkKeysets?: TinkKeysetClaim | undefined;
+  /** Patterns: objects that no first bytes make a sealed one, only their metadata. */
+  readonly plain?: readonly string[] | undefined;
   /** Where the data key of an AWS Encryption SDK message goes: into its header, beside it, or as its suite lets it. */
   readonly esdk: "auto" | "sidecar" | "in-place";
   /** What becomes of the data keys in such a header when it is written anew. */

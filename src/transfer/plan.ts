@@ -8,7 +8,7 @@ import type { Action, Plan } from "../core/plan.ts";
 import { bodyBytes, type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
 import { destinationAttributes } from "./attributes.ts";
 import { checkContext, checkMayOpen } from "./allowed.ts";
-import { isSealed, type Recognised, recognise } from "./recognise.ts";
+import { isSealed, type Recognised, recognise, recogniseByHead } from "./recognise.ts";
 import { destinationKey, type Rules, type Shores } from "./shores.ts";
 import { stamp } from "./stamp.ts";
 import { sizeAs } from "./start.ts";
@@ -45,7 +45,7 @@ export interface Decision {
 export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, rules: Rules): Decision {
   let recognised: Recognised | undefined;
   try {
-    recognised = recognise(head, start, shores.envelopes);
+    recognised = recogniseSource(head, start, shores, rules);
     destinationKey(head.key, shores);
     const move = decide(recognised, head, shores, rules);
     checkFits(move, head, shores, rules);
@@ -53,6 +53,23 @@ export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, 
   } catch (error) {
     if (!(error instanceof SealiftError)) throw error;
     return { plan: refusal(error, recognised) };
+  }
+}
+
+const NOTE_CALLED_PLAIN = "it begins like a sealed object: plain because options.plain says so";
+
+function recogniseSource(head: ObjectHead, start: Uint8Array, { envelopes }: Shores, rules: Rules): Recognised {
+  if (rules.isPlain?.(head.key) !== true) return recognise(head, start, envelopes);
+  const found = recogniseByHead(head, start, envelopes);
+  if (isSealed(found.seal) || looksPlain(head, start, envelopes)) return found;
+  return { ...found, seal: { ...found.seal, notes: [...found.seal.notes, NOTE_CALLED_PLAIN] } };
+}
+
+function looksPlain(head: ObjectHead, start: Uint8Array, envelopes: Shores["envelopes"]): boolean {
+  try {
+    return !isSealed(recognise(head, start, envelopes).seal);
+  } catch {
+    return false;
   }
 }
 

@@ -8,10 +8,10 @@ import { type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../cor
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
-import { isProven, type Pair, sameContent } from "./content.ts";
+import { isProven, type Pair, readStanding, sameContent } from "./content.ts";
 import { isExact, openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
 import { attributesOf, type Move, writerOf } from "./plan.ts";
-import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
+import { isSealed, type Recognised } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
 import { stampDiffers, stampedKey } from "./stamp.ts";
 import { bodyCrc32c, endingOf, isUnchanged, sizeAs } from "./start.ts";
@@ -32,7 +32,7 @@ export async function compareStanding(pair: Pair, crossing: Crossing, open: bool
   const { source, move, standing } = pair;
   const strange = stampDiffers(standing.attributes.metadata, source);
   if (strange) return differs(strange);
-  const found = await recogniseStanding(standing, crossing);
+  const found = await recogniseStanding(pair, crossing);
   if (typeof found === "string") return differs(found);
   const why =
     envelopeDiffers(move, found, crossing.rules, standing) ??
@@ -47,9 +47,9 @@ export async function compareStanding(pair: Pair, crossing: Crossing, open: bool
 }
 
 /** A broken envelope at the destination is a different object, not an error of ours. */
-async function recogniseStanding(standing: ObjectHead, { shores, signal }: Crossing): Promise<Recognised | string> {
+async function recogniseStanding(pair: Pair, crossing: Crossing): Promise<Recognised | string> {
   try {
-    return recognise(standing, await startOf(shores.destination, standing, shores.envelopes, signal), shores.envelopes);
+    return await readStanding(pair, crossing);
   } catch (error) {
     if (error instanceof SealiftError && error.code.startsWith("SEAL_"))
       return `its envelope is broken: ${error.message}`;

@@ -42,6 +42,8 @@ export interface Rules {
   readonly sealWith: string;
   /** Envelope id that sealed objects are to stand in, where their bodies can stay as they are; absent: each in its own. */
   readonly envelope?: string | undefined;
+  /** True: the object's first bytes make it no sealed one, whatever they look like; absent: they may of every object. */
+  readonly isPlain?: ((key: string) => boolean) | undefined;
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
   /** The provider-side key for `fallback: server`. */

@@ -41,6 +41,7 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "options.sealAs": "test/transfer/sealas.test.ts",
   "options.tink": "test/config/compose.test.ts",
   "options.tinkKeysets": "test/config/compose.test.ts",
+  "options.plain": "test/transfer/plain.test.ts",
   "options.esdk": "test/config/compose.test.ts",
   "options.esdkKeys": "test/config/compose.test.ts",
   "keys.esdkContext": "test/cli/esdk.test.ts",
