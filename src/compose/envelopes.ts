@@ -32,7 +32,9 @@ export const ENVELOPES: readonly Envelope[] = [
  * and how messages are to stand at the destination.
  */
 export type FormatOptions = Partial<{
-  readonly [name in "instructionSuffix" | "tink" | "tinkKeysets" | "esdk" | "esdkKeys"]: JobOptions[name] | undefined;
+  readonly [name in "instructionSuffix" | "tinkFromV3" | "tink" | "tinkKeysets" | "esdk" | "esdkKeys"]:
+    | JobOptions[name]
+    | undefined;
 }> & { readonly esdkContext?: JobKeys["esdkContext"] | undefined };
 
 export const formatsOf = ({ keys, options }: Job): FormatOptions => ({ ...options, esdkContext: keys.esdkContext });
@@ -64,10 +66,11 @@ function withSuffix(envelopes: readonly Envelope[], suffix = INSTRUCTION_SUFFIX)
 
 function withClaims(
   envelopes: readonly Envelope[],
-  { tink: claim, tinkKeysets: keysets }: FormatOptions,
+  { tink: claim, tinkKeysets: keysets, tinkFromV3 = false }: FormatOptions,
 ): readonly Envelope[] {
-  if (claim === undefined && keysets === undefined) return envelopes;
-  const tinks = tinkWith(claim && { content: claim.template, key: keyUri(claim.key), prefixType: claim.prefix });
+  if (claim === undefined && keysets === undefined && !tinkFromV3) return envelopes;
+  const mark = claim && { content: claim.template, key: keyUri(claim.key), prefixType: claim.prefix };
+  const tinks = tinkWith(mark, tinkFromV3);
   const sets = keysetWith(keysets && { keyset: keysets.format, key: keyUri(keysets.key) });
   const instead = new Map([
     [tink, tinks],

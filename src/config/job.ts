@@ -128,7 +128,10 @@ function judge(job: Job): void {
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
   within("options.plain", () => matching(job.options.plain ?? [], ""));
   judgeTink(job);
-  const { fallback, serverKey, hugeBytes, sealAs } = job.options;
+  const { fallback, serverKey, hugeBytes, sealAs, envelope, tinkFromV3 } = job.options;
+  if (tinkFromV3 && envelope !== "tink") {
+    throw invalid("options.tinkFromV3: is used with envelope: tink only; set that, or remove it");
+  }
   if (sealAs !== undefined && fallback !== "seal") {
     throw invalid("options.sealAs: is used with fallback: seal only; set that, or remove the format");
   }

@@ -175,6 +175,9 @@ const options = z.strictObject({
     .describe(
       "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own",
     ),
+  tinkFromV3: flag(
+    "With envelope: tink: S3EC V3 objects too; their readers pass the bytes 00 73 as associated data, their key commitment is lost, and there is no way back",
+  ),
   tink: tinkShape.optional(),
   tinkKeysets: tinkKeysetShape.optional(),
   plain: patterns

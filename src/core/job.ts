@@ -103,6 +103,8 @@ export interface JobOptions {
   readonly serverKey?: string | undefined;
   /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
+  /** With envelope tink: bodies of S3EC V3 too, whose readers then pass associated data. */
+  readonly tinkFromV3?: boolean | undefined;
   readonly tink?: TinkClaim | undefined;
   readonly tinkKeysets?: TinkKeysetClaim | undefined;
   /** Patterns: objects that no first bytes make a sealed one, only their metadata. */
