@@ -49,6 +49,12 @@ export const CODES = {
     "the store ignores create-only writes",
     "use a store that honours If-None-Match / ifGenerationMatch",
   ),
+  PREFLIGHT_STRANGERS: row(
+    "never",
+    3,
+    "the source directory holds files that are no objects of sealift's, which no listing shows",
+    "move them out, keep them out by the filter, or migrate them from a bucket",
+  ),
   ENDPOINT_REFUSED: row(
     "never",
     3,
