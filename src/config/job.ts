@@ -128,6 +128,7 @@ function judge(job: Job): void {
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
   within("options.plain", () => matching(job.options.plain ?? [], ""));
   judgeTink(job);
+  judgeDrop(job);
   const { fallback, serverKey, hugeBytes, sealAs, envelope, tinkFromV3 } = job.options;
   if (tinkFromV3 && envelope !== "tink") {
     throw invalid("options.tinkFromV3: is used with envelope: tink only; set that, or remove it");
@@ -163,6 +164,14 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
   }
+}
+
+function judgeDrop({ options: { esdkDrop, esdkKeys, esdk } }: Job): void {
+  if (esdkDrop === undefined) return;
+  within("options.esdkDrop", () => matching(esdkDrop, ""));
+  if (esdkKeys !== "add") throw invalid("options.esdkDrop: is used with esdkKeys: add only; replace drops all others");
+  if (esdk === "sidecar")
+    throw invalid("options.esdkDrop: with esdk: sidecar no header is written; remove one of them");
 }
 
 /** A key that may not be opened would refuse every object that it is claimed for. */

@@ -197,6 +197,11 @@ const options = z.strictObject({
     .describe(
       "Where such a header is written anew: the new wrapped key in place of all that were there, or before them",
     ),
+  esdkDrop: patterns
+    .optional()
+    .describe(
+      "With esdkKeys: add, data keys that do not stay in such a header: patterns as in filter over provider/key, as in aws-kms/arn:aws:kms:*:111122223333:key/*",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
   verify: z
     .enum(["none", "sample", "full"])

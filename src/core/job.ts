@@ -113,6 +113,8 @@ export interface JobOptions {
   readonly esdk: "auto" | "sidecar" | "in-place";
   /** What becomes of the data keys in such a header when it is written anew. */
   readonly esdkKeys: "replace" | "add";
+  /** With add: patterns of data keys that do not stay there, over `provider/key`. */
+  readonly esdkDrop?: readonly string[] | undefined;
   readonly overwrite: boolean;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;

@@ -84,6 +84,10 @@ export interface Envelope {
    * this one cannot name the wrap; that format writes it. One wrapped key will take the place of all. Throws SEAL_UNSUPPORTED.
    */
   retarget(seal: Seal, to: KeyUri): Seal;
+  /** Present where a seal under the job's own key may have to be written anew all the same: false, it has. */
+  isSettled?(seal: Seal): boolean;
+  /** Present where more makes up a start than context, content, wrap and parameters: whether it is the same in these two. */
+  startsAlike?(expected: Seal, found: Seal): boolean;
   /**
    * Present where bodies of other formats are bodies of this one: such a seal as it must stand here under `to`, not wrapped yet,
    * the body of these many bytes unchanged. Throws SEAL_UNSUPPORTED where it cannot.

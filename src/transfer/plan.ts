@@ -82,7 +82,7 @@ function decide({ envelope, seal }: Recognised, head: ObjectHead, shores: Shores
     const retargeted = adopting.adopt(seal, rules.wrapWith, bodyBytes(head.sizeBytes, seal));
     return { action: "rewrap", envelope, seal, retargeted, writeWith: adopting, rekey };
   }
-  if (seal.wrapped?.uri === rules.wrapWith) {
+  if (seal.wrapped?.uri === rules.wrapWith && envelope.isSettled?.(seal) !== false) {
     checkContext(seal.context, rules);
     return { action: "carry", envelope, seal };
   }

@@ -66,7 +66,8 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
   if (move.action === "reseal") return undefined;
   const expected = move.action === "rewrap" ? withWrapped(move.retargeted, wrapped) : move.seal;
   const there = found.envelope.write(found.seal).metadata;
-  const same = mapsEqual(wanted.write(expected).metadata, there) && startsAlike(expected, found.seal);
+  const starts = startsAlike(expected, found.seal) && wanted.startsAlike?.(expected, found.seal) !== false;
+  const same = mapsEqual(wanted.write(expected).metadata, there) && starts;
   return same ? undefined : "its envelope is not this object's";
 }
 

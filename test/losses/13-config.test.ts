@@ -44,6 +44,7 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "options.tinkKeysets": "test/config/compose.test.ts",
   "options.plain": "test/transfer/plain.test.ts",
   "options.esdk": "test/config/compose.test.ts",
+  "options.esdkDrop": "test/transfer/esdkkeys.test.ts",
   "options.esdkKeys": "test/config/compose.test.ts",
   "keys.esdkContext": "test/cli/esdk.test.ts",
 };
