@@ -60,7 +60,7 @@ function atRates(job: Job, { source, destination }: Rates): Job {
 export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
   const { prefix } = parseStoreUrl(job.source.url);
   const keeps = compileFilter(job.filter, prefix);
-  const { fallback, serverKey, overwrite, verify, hugeBytes, envelope, plain } = job.options;
+  const { fallback, serverKey, overwrite, verify, hugeBytes, envelope, plain, spill } = job.options;
   return {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
@@ -74,6 +74,7 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     fallback,
     ...(serverKey === undefined ? {} : { serverKeyName: serverKey }),
     overwrite,
+    ...(spill === undefined ? {} : { spill: true }),
     hugeBytes: sizeBytes(hugeBytes),
     verify,
     attempts: job.retry.attempts,

@@ -129,6 +129,7 @@ function judge(job: Job): void {
   within("options.plain", () => matching(job.options.plain ?? [], ""));
   judgeTink(job);
   judgeDrop(job);
+  judgeSpill(job, destination);
   const { fallback, serverKey, hugeBytes, sealAs, envelope, tinkFromV3 } = job.options;
   if (tinkFromV3 && envelope !== "tink") {
     throw invalid("options.tinkFromV3: is used with envelope: tink only; set that, or remove it");
@@ -172,6 +173,14 @@ function judgeDrop({ options: { esdkDrop, esdkKeys, esdk } }: Job): void {
   if (esdkKeys !== "add") throw invalid("options.esdkDrop: is used with esdkKeys: add only; replace drops all others");
   if (esdk === "sidecar")
     throw invalid("options.esdkDrop: with esdk: sidecar no header is written; remove one of them");
+}
+
+/** Readers that look into instruction files are S3's and AWS KMS's. */
+function judgeSpill({ keys, options: { spill } }: Job, destination: StoreUrl): void {
+  if (spill === undefined) return;
+  if (destination.scheme !== "s3") throw invalid("options.spill: is for an s3:// destination only; remove it");
+  if (keyScheme(keyUri(keys.wrapWith)) === "aws-kms") return;
+  throw invalid("options.spill: is for an aws-kms:// key in keys.wrapWith only; remove it");
 }
 
 /** A key that may not be opened would refuse every object that it is claimed for. */

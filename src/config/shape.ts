@@ -203,6 +203,12 @@ const options = z.strictObject({
       "With esdkKeys: add, data keys that do not stay in such a header: patterns as in filter over provider/key, as in aws-kms/arn:aws:kms:*:111122223333:key/*",
     ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
+  spill: z
+    .enum(["instruction-file"])
+    .optional()
+    .describe(
+      "Where S3EC envelopes go that do not fit the metadata of an s3:// destination: into instruction files, whose readers have to look there; absent: such objects are refused",
+    ),
   verify: z
     .enum(["none", "sample", "full"])
     .default("sample")

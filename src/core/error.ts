@@ -123,7 +123,7 @@ export const CODES = {
     "never",
     6,
     "the metadata cannot be carried unchanged to this destination",
-    "shorten or rename it at the source, or choose another destination",
+    "shorten or rename it at the source, choose another destination, or see options.spill",
   ),
   NAME_UNFIT: row("never", 6, "the destination does not allow this object name", "rename it at the source"),
   TOO_LARGE: row(

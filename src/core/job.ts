@@ -116,6 +116,8 @@ export interface JobOptions {
   /** With add: patterns of data keys that do not stay there, over `provider/key`. */
   readonly esdkDrop?: readonly string[] | undefined;
   readonly overwrite: boolean;
+  /** Where an envelope goes that does not fit the metadata; absent: such an object is refused. */
+  readonly spill?: "instruction-file" | undefined;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;
   readonly transfers: number;

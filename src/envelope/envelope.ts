@@ -62,8 +62,18 @@ export interface Divided {
   bodyOf(file: string): string | undefined;
   /** The head shows no wrapped key and no sign of another format: a file, if there is one, decides what the object is. */
   awaits(head: ObjectHead): boolean;
+  /** What of an envelope stays with the body, and the file with the rest of it; undefined: such an envelope is in no file. */
+  split(metadata: ReadonlyMap<string, string>): Split | undefined;
   /** The body's head as if all of its envelope stood there. Throws SEAL_MALFORMED also where the two say different things. */
   join(head: ObjectHead, file: Uint8Array): ObjectHead;
+}
+
+export interface Split {
+  /** Beside the body. */
+  readonly beside: ReadonlyMap<string, string>;
+  readonly file: Uint8Array;
+  /** Beside the file, for those who list. */
+  readonly fileMetadata: ReadonlyMap<string, string>;
 }
 
 export interface Envelope {

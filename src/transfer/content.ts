@@ -13,6 +13,7 @@ import type { Move } from "./plan.ts";
 import { unsealed } from "./read.ts";
 import { isSealed, type Recognised, recognise, recogniseByHead, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
+import { wholeAtDestination } from "./spill.ts";
 import { bodyCrc32c, endingOf, isUnchanged } from "./start.ts";
 
 export interface Pair {
@@ -52,11 +53,12 @@ async function crcOf(store: ObjectStore, head: ObjectHead, signal: AbortSignal):
 }
 
 /** As the move would have it: what is carried as plain is plain there too, however it begins. Throws as `recognise` does. */
-export async function readStanding({ move, standing }: Pair, { shores, signal }: Crossing): Promise<Recognised> {
-  const { destination, envelopes } = shores;
-  const start = await startOf(destination, standing, envelopes, signal);
+export async function readStanding({ move, standing }: Pair, crossing: Crossing): Promise<Recognised> {
+  const { destination, envelopes } = crossing.shores;
+  const whole = await wholeAtDestination(standing, crossing);
+  const start = await startOf(destination, whole, envelopes, crossing.signal);
   const isPlain = move.action === "carry" && !isSealed(move.seal);
-  return (isPlain ? recogniseByHead : recognise)(standing, start, envelopes);
+  return (isPlain ? recogniseByHead : recognise)(whole, start, envelopes);
 }
 
 export async function samePlaintext(pair: Pair, crossing: Crossing): Promise<boolean> {

@@ -3,14 +3,13 @@ import { SealiftError } from "../core/error.ts";
 import type { Advisory } from "../core/advisory.ts";
 import type { DataKey, WrappedKey } from "../core/key.ts";
 import { keyScheme } from "../core/key.ts";
-import type { Attributes, ObjectHead } from "../core/object.ts";
+import type { ObjectHead } from "../core/object.ts";
 import type { Action, Plan } from "../core/plan.ts";
 import { bodyBytes, type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
-import { destinationAttributes } from "./attributes.ts";
 import { checkContext, checkMayOpen } from "./allowed.ts";
+import { type Beside, besideOf } from "./beside.ts";
 import { isSealed, type Recognised, recognise, recogniseByHead } from "./recognise.ts";
 import { destinationKey, type Rules, type Shores } from "./shores.ts";
-import { stamp } from "./stamp.ts";
 import { sizeAs } from "./start.ts";
 
 interface Rewrap extends Recognised {
@@ -48,8 +47,9 @@ export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, 
     recognised = recogniseSource(head, start, shores, rules);
     destinationKey(head.key, shores);
     const move = decide(recognised, head, shores, rules);
-    checkFits(move, head, shores, rules);
-    return { plan: describe(move, head, rules), move };
+    const notes = fitting(move, head, shores, rules).file?.notes ?? [];
+    const plan = describe(move, head, rules);
+    return { plan: { ...plan, notes: [...plan.notes, ...notes] }, move };
   } catch (error) {
     if (!(error instanceof SealiftError)) throw error;
     return { plan: refusal(error, recognised) };
@@ -116,7 +116,7 @@ function decidePlain(plain: Recognised, shores: Shores, rules: Rules): Move {
 const WRAPPED_BYTES_MIN = 48;
 
 /** Throws METADATA_UNFIT or TOO_LARGE before a KMS or a body is touched. */
-function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): void {
+function fitting(move: Move, head: ObjectHead, shores: Shores, rules: Rules): Beside {
   const scheme = keyScheme(rules.wrapWith);
   const wrapped = { scheme, uri: rules.wrapWith, bytes: new Uint8Array(WRAPPED_BYTES_MIN) };
   const { sizeBytes, seal } = expected(move, head, rules, wrapped);
@@ -124,7 +124,7 @@ function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): 
   if (sizeBytes > objectBytesMax) {
     throw new SealiftError("TOO_LARGE", `it would be ${sizeBytes} bytes, the destination allows ${objectBytesMax}`);
   }
-  attributesOf(move, head, { shores, rules }, seal);
+  return besideOf(move, head, { shores, rules }, seal);
 }
 
 function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKey): { sizeBytes: number; seal?: Seal } {
@@ -143,31 +143,6 @@ function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKe
       return { sizeBytes: sizeAs(move, head, seal), seal };
     }
   }
-}
-
-/** The format in which the object will stand. */
-export function writerOf(move: Move): Envelope {
-  if (move.action === "carry") return move.envelope;
-  return move.action === "reseal" ? move.sealWith : move.writeWith;
-}
-
-/** What will stand beside the object, sealed as `seal` says; without one, its envelope stays as it is. */
-export function attributesOf(
-  move: Move,
-  head: ObjectHead,
-  { shores, rules }: { readonly shores: Shores; readonly rules: Rules },
-  seal: Seal | undefined,
-): Attributes {
-  const envelope = writerOf(move);
-  const written = seal && envelope.write(seal);
-  const sealed = seal !== undefined || isSealed(move.seal);
-  const beside = {
-    owns: move.seal.owns,
-    envelope: written?.metadata,
-    sealed,
-    stamp: stamp(head, rules.migration, sealed ? rules.wrapWith : undefined),
-  };
-  return destinationAttributes(head.attributes, beside, shores.destination.traits);
 }
 
 function describe(move: Move, head: ObjectHead, rules: Rules): Plan {

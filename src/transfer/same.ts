@@ -8,12 +8,13 @@ import { type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../cor
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
+import { besideOf, spilledOf, writerOf } from "./beside.ts";
 import { isProven, type Pair, readStanding, sameContent } from "./content.ts";
 import { isExact, openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
-import { attributesOf, type Move, writerOf } from "./plan.ts";
+import type { Move } from "./plan.ts";
 import { isSealed, type Recognised } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
-import { stampDiffers, stampedKey } from "./stamp.ts";
+import { isApart, stampDiffers, stampedKey } from "./stamp.ts";
 import { bodyCrc32c, endingOf, isUnchanged, sizeAs } from "./start.ts";
 
 export interface Sameness {
@@ -104,8 +105,12 @@ function bytesDiffer({ source, move, standing }: Pair, found: Recognised): strin
 }
 
 function besideDiffers({ source, move, standing }: Pair, found: Seal, crossing: Crossing): string | undefined {
-  const wanted = attributesOf(move, source, crossing, move.action === "carry" ? undefined : found);
-  const lost = lostAttribute(wanted, standing.attributes);
+  const seal = move.action === "carry" ? undefined : found;
+  const apart = isApart(standing.attributes.metadata);
+  const wanted = apart ? spilledOf(move, source, crossing, seal) : besideOf(move, source, crossing, seal);
+  // Where it just fits and where it just does not, two wraps of one key may differ: as it stands is as it may stand.
+  if (!wanted || (wanted.file !== undefined) !== apart) return "its envelope is kept where the job would not put it";
+  const lost = lostAttribute(wanted.attributes, standing.attributes);
   return lost === undefined ? undefined : `its ${lost} is not what the source says`;
 }
 

@@ -49,6 +49,8 @@ export interface Rules {
   /** The provider-side key for `fallback: server`. */
   readonly serverKeyName?: string | undefined;
   readonly overwrite: boolean;
+  /** An envelope that does not fit the metadata is written into a file beside the object, where its format has such; absent: it is refused. */
+  readonly spill?: true | undefined;
   /** Objects of this size and above are copied in parts by several workers, where the destination can. Absent: none is. */
   readonly hugeBytes?: number | undefined;
   readonly verify: "none" | "sample" | "full";

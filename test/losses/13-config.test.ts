@@ -38,6 +38,7 @@ const SHOWN_IN: Readonly<Record<string, string>> = {
   "options.hugeBytes": "test/pipeline/huge.test.ts",
   "options.instructionSuffix": "test/config/compose.test.ts",
   "options.envelope": "test/cli/tink.test.ts",
+  "options.spill": "test/transfer/spill.test.ts",
   "options.tinkFromV3": "test/transfer/tinkv3.test.ts",
   "options.sealAs": "test/transfer/sealas.test.ts",
   "options.tink": "test/config/compose.test.ts",
