@@ -22,8 +22,8 @@ import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
 import { isSealed, peek, startOf, wantedBytes } from "./recognise.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
-import { placeFile } from "./spill.ts";
-import { isApart, isEnvelopeFile } from "./stamp.ts";
+import { checkReplaceable, placeFile } from "./spill.ts";
+import { isApart } from "./stamp.ts";
 import { crc32cWith, endingOf, isUnchanged, restarted, startWith } from "./start.ts";
 
 export interface CopyOptions {
@@ -101,10 +101,7 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
     const stood = stoodOf(standing, look);
     return { key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, advisories, notes, stood };
   }
-  if (isEnvelopeFile(standing.attributes.metadata))
-    throw new SealiftError("CONFLICT", "an instruction file stands at the destination, which the body beside it needs");
-  if (isApart(standing.attributes.metadata))
-    throw new SealiftError("CONFLICT", `an object with an instruction file stands at the destination: ${same.why}`);
+  checkReplaceable(standing, same.why);
   if (rules.overwrite) return undefined;
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
 }
@@ -241,9 +238,11 @@ function withKey(dataKey: DataKey | undefined, load: () => Cargo): Cargo {
   }
 }
 
-/** What a file beside the object said may change without it: then only asking tells. */
+/** What a file beside the object said may change without it, on either shore: then only asking tells. */
 const stoodOf = (standing: ObjectHead, { file, plan, move }: Look & { readonly move: Move }): string | undefined =>
-  file ? undefined : stoodAs(standing, { sealed: isSealed(move.seal), advisories: plan.advisories ?? [] });
+  file || isApart(standing.attributes.metadata)
+    ? undefined
+    : stoodAs(standing, { sealed: isSealed(move.seal), advisories: plan.advisories ?? [] });
 
 async function send(
   task: Task,
@@ -270,18 +269,8 @@ async function send(
   checkArrived(put, leaving, sizeBytes, attributes);
   const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
   const verified = verify ? await attest(sent, put.head, task) : false;
-  const { outcome } = cargo;
-  const stood = stoodWith(put.head);
-  return {
-    key: listed.key,
-    outcome,
-    bytes: sizeBytes,
-    crc32c: leaving.crc32c,
-    verified,
-    attempts: 1,
-    notes: [],
-    stood,
-  };
+  const arrived = { bytes: sizeBytes, crc32c: leaving.crc32c, verified, stood: stoodWith(put.head) };
+  return { key: listed.key, outcome: cargo.outcome, ...arrived, attempts: 1, notes: [] };
 }
 
 /**

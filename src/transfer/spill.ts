@@ -40,6 +40,13 @@ const WOULD_AWAIT =
   "what stands at the destination has no envelope in its metadata and would be read with the instruction file of what is to replace it";
 const conflict = (why: string) => new SealiftError("CONFLICT", `${why}: remove it first`);
 
+/** Throws CONFLICT for what no job replaces: a file that a body needs, and a body whose file would be taken for that of what comes. */
+export function checkReplaceable({ attributes: { metadata } }: ObjectHead, why: string): void {
+  if (isEnvelopeFile(metadata))
+    throw conflict("an instruction file stands at the destination, which the body beside it needs");
+  if (isApart(metadata)) throw conflict(`an object with an instruction file stands at the destination (${why})`);
+}
+
 async function write(file: EnvelopeFile, condition: Body["condition"], { shores, signal }: Crossing): Promise<void> {
   const { key, bytes, attributes } = file;
   const [sizeBytes, crc] = [bytes.length, crc32c(bytes)];

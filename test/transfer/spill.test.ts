@@ -113,6 +113,8 @@ describe.each(FORMATS)("an envelope of %s that does not fit", (format, envelope)
     expect([file?.get("x-amz-crypto-instr-file"), file?.get("sealift-file")]).toEqual(["", "envelope"]);
     expect((await read("a")).equals(PLAINTEXT)).toBe(true);
     expect(harbour.leaked()).toBe(0);
+    // A later run that looks at listings alone would not see that the file is gone.
+    expect([receipt.stood, (await copy(listed)).stood]).toEqual([undefined, undefined]);
   });
 
   it("is found again, compared, read to its end, and proven", async () => {
