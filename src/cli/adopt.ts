@@ -6,6 +6,7 @@ import type { Job } from "../core/job.ts";
 import { OwnCeiling } from "../core/pace.ts";
 import { type Adopted, adoptPages, beginAdoption } from "../pipeline/adopt.ts";
 import { countText } from "./amounts.ts";
+import { refuseStrangers } from "../transfer/preflight.ts";
 import type { Command, Invocation } from "./command.ts";
 import { FLEET_OPTIONS } from "./follow.ts";
 import { readJob } from "./jobfile.ts";
@@ -48,6 +49,7 @@ async function adoptJob(invocation: Invocation, { control }: Session, job: Job, 
     log.info({ migration: mid, pages, objects }, "adopting");
   };
   try {
+    await refuseStrangers(work.shores.source, work.rules, control.signal);
     const found = await adoptPages({ control, work, atOnce, onPage });
     if (json) output.json({ id: mid, ...found });
     else output.line(endText(mid, found));

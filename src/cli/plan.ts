@@ -8,6 +8,7 @@ import type { ListedObject } from "../core/object.ts";
 import type { Plan } from "../core/plan.ts";
 import type { Neighbours } from "../transfer/divided.ts";
 import { planSource } from "../transfer/look.ts";
+import { refuseStrangers } from "../transfer/preflight.ts";
 import type { Rules, Shores } from "../transfer/shores.ts";
 import { countText, sizeText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
@@ -54,6 +55,7 @@ export const plan: Command = {
 async function planJob(invocation: Invocation, job: Job, shores: Shores): Promise<ExitCode> {
   const { flags, signal } = invocation;
   const rules = rulesOf(job, "plan-0", Date.now());
+  await refuseStrangers(shores.source, rules, signal);
   const objectsMax = flags.number("max-objects", 1) ?? Number.POSITIVE_INFINITY;
   const atOnce = flags.number("transfers", 1, 10_000) ?? job.options.transfers;
   const classes = new Map<string, Class>();

@@ -5,6 +5,7 @@ import type { ExitCode } from "../core/error.ts";
 import type { Job } from "../core/job.ts";
 import type { ListedObject } from "../core/object.ts";
 import type { Neighbours } from "../transfer/divided.ts";
+import { refuseStrangers } from "../transfer/preflight.ts";
 import type { Shores } from "../transfer/shores.ts";
 import { type Finding, type Verdict, verifyObject } from "../transfer/verify.ts";
 import { countText, table } from "./amounts.ts";
@@ -44,6 +45,7 @@ export const verify: Command = {
 async function compare(invocation: Invocation, job: Job, shores: Shores): Promise<ExitCode> {
   const { flags, signal, output, json } = invocation;
   const rules = rulesOf(job, "verify-0", Date.now());
+  await refuseStrangers(shores.source, rules, signal);
   const full = flags.is("full");
   const objectsMax = flags.number("max-objects", 1) ?? Number.POSITIVE_INFINITY;
   const atOnce = flags.number("transfers", 1, 10_000) ?? job.options.transfers;

@@ -1,4 +1,5 @@
 /** The formats that this program knows, and those that a job's objects may be in besides: some have no sign of their own. */
+import { matching } from "../core/filter.ts";
 import type { Job, JobKeys, JobOptions } from "../core/job.ts";
 import { keyUri } from "../core/key.ts";
 import { azure } from "../envelope/azure/azure.ts";
@@ -32,7 +33,9 @@ export const ENVELOPES: readonly Envelope[] = [
  * and how messages are to stand at the destination.
  */
 export type FormatOptions = Partial<{
-  readonly [name in "instructionSuffix" | "tink" | "tinkKeysets" | "esdk" | "esdkKeys"]: JobOptions[name] | undefined;
+  readonly [name in "instructionSuffix" | "tinkFromV3" | "tink" | "tinkKeysets" | "esdk" | "esdkKeys" | "esdkDrop"]:
+    | JobOptions[name]
+    | undefined;
 }> & { readonly esdkContext?: JobKeys["esdkContext"] | undefined };
 
 export const formatsOf = ({ keys, options }: Job): FormatOptions => ({ ...options, esdkContext: keys.esdkContext });
@@ -43,11 +46,12 @@ export function envelopesWith(formats: FormatOptions): readonly Envelope[] {
 }
 
 function withMessages(envelopes: readonly Envelope[], formats: FormatOptions): readonly Envelope[] {
-  const { esdk: place = "auto", esdkKeys: keys = "replace", esdkContext = {} } = formats;
+  const { esdk: place = "auto", esdkKeys: keys = "replace", esdkDrop, esdkContext = {} } = formats;
+  const drops = esdkDrop && matching(esdkDrop, "");
   const keptOut = new Map(Object.entries(esdkContext));
   if (place === "auto" && keys === "replace" && keptOut.size === 0) return envelopes;
   const own = new Map([
-    [esdk, esdkIn({ place, keys, keptOut })],
+    [esdk, esdkIn({ place, keys, drops, keptOut })],
     [esdkSidecar, sidecarWith(keptOut)],
   ]);
   return envelopes.map((envelope) => own.get(envelope) ?? envelope);
@@ -64,10 +68,11 @@ function withSuffix(envelopes: readonly Envelope[], suffix = INSTRUCTION_SUFFIX)
 
 function withClaims(
   envelopes: readonly Envelope[],
-  { tink: claim, tinkKeysets: keysets }: FormatOptions,
+  { tink: claim, tinkKeysets: keysets, tinkFromV3 = false }: FormatOptions,
 ): readonly Envelope[] {
-  if (claim === undefined && keysets === undefined) return envelopes;
-  const tinks = tinkWith(claim && { content: claim.template, key: keyUri(claim.key), prefixType: claim.prefix });
+  if (claim === undefined && keysets === undefined && !tinkFromV3) return envelopes;
+  const mark = claim && { content: claim.template, key: keyUri(claim.key), prefixType: claim.prefix };
+  const tinks = tinkWith(mark, tinkFromV3);
   const sets = keysetWith(keysets && { keyset: keysets.format, key: keyUri(keysets.key) });
   const instead = new Map([
     [tink, tinks],

@@ -2,7 +2,7 @@
 import { openShores, openStore, processBudgets } from "../compose.ts";
 import { parseJob, sealedIn } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
-import { compileFilter, sizeBytes } from "../core/filter.ts";
+import { compileFilter, matching, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore } from "../core/job.ts";
 import { type KeyContext, keyUri } from "../core/key.ts";
 import type { Ceiling } from "../core/pace.ts";
@@ -58,8 +58,9 @@ function atRates(job: Job, { source, destination }: Rates): Job {
 
 /** `startedMs`: ages are measured from the start of the migration, so that every worker and every retry decides alike. */
 export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
-  const keeps = compileFilter(job.filter, parseStoreUrl(job.source.url).prefix);
-  const { fallback, serverKey, overwrite, verify, hugeBytes, envelope } = job.options;
+  const { prefix } = parseStoreUrl(job.source.url);
+  const keeps = compileFilter(job.filter, prefix);
+  const { fallback, serverKey, overwrite, verify, hugeBytes, envelope, plain, spill } = job.options;
   return {
     migration: mid,
     wrapWith: keyUri(job.keys.wrapWith),
@@ -69,9 +70,11 @@ export function rulesOf(job: Job, mid: string, startedMs: number): Rules {
     sealContext: contextOf(job.keys.sealContext),
     sealWith: sealedIn(job),
     ...(envelope === undefined ? {} : { envelope }),
+    ...(plain === undefined ? {} : { isPlain: matching(plain, prefix) }),
     fallback,
     ...(serverKey === undefined ? {} : { serverKeyName: serverKey }),
     overwrite,
+    ...(spill === undefined ? {} : { spill: true }),
     hugeBytes: sizeBytes(hugeBytes),
     verify,
     attempts: job.retry.attempts,

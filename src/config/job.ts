@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isScalar, parseDocument, visit } from "yaml";
 import type { z } from "zod";
 import { SealiftError } from "../core/error.ts";
-import { compileFilter, sizeBytes } from "../core/filter.ts";
+import { compileFilter, matching, sizeBytes } from "../core/filter.ts";
 import type { Job, Shore, TinkClaim } from "../core/job.ts";
 import { type KeyUri, keyAccount, keyName, keyScheme, keyUri } from "../core/key.ts";
 import { jobShape, shoreShape, tinkShape } from "./shape.ts";
@@ -126,8 +126,14 @@ function judge(job: Job): void {
   within("filter", () => compileFilter(job.filter, ""));
   for (const name of ["minAge", "maxAge"] as const)
     within(`filter.${name}`, () => compileFilter({ [name]: job.filter[name] }, ""));
+  within("options.plain", () => matching(job.options.plain ?? [], ""));
   judgeTink(job);
-  const { fallback, serverKey, hugeBytes, sealAs } = job.options;
+  judgeDrop(job);
+  judgeSpill(job, destination);
+  const { fallback, serverKey, hugeBytes, sealAs, envelope, tinkFromV3 } = job.options;
+  if (tinkFromV3 && envelope !== "tink") {
+    throw invalid("options.tinkFromV3: is used with envelope: tink only; set that, or remove it");
+  }
   if (sealAs !== undefined && fallback !== "seal") {
     throw invalid("options.sealAs: is used with fallback: seal only; set that, or remove the format");
   }
@@ -159,6 +165,22 @@ function judgeKeys(job: Job, destination: StoreUrl): void {
   if (job.options.fallback === "server" && destination.scheme === "file") {
     throw invalid("options.fallback: a directory has no provider-side keys; choose seal, copy or refuse");
   }
+}
+
+function judgeDrop({ options: { esdkDrop, esdkKeys, esdk } }: Job): void {
+  if (esdkDrop === undefined) return;
+  within("options.esdkDrop", () => matching(esdkDrop, ""));
+  if (esdkKeys !== "add") throw invalid("options.esdkDrop: is used with esdkKeys: add only; replace drops all others");
+  if (esdk === "sidecar")
+    throw invalid("options.esdkDrop: with esdk: sidecar no header is written; remove one of them");
+}
+
+/** Readers that look into instruction files are S3's and AWS KMS's. */
+function judgeSpill({ keys, options: { spill } }: Job, destination: StoreUrl): void {
+  if (spill === undefined) return;
+  if (destination.scheme !== "s3") throw invalid("options.spill: is for an s3:// destination only; remove it");
+  if (keyScheme(keyUri(keys.wrapWith)) === "aws-kms") return;
+  throw invalid("options.spill: is for an aws-kms:// key in keys.wrapWith only; remove it");
 }
 
 /** A key that may not be opened would refuse every object that it is claimed for. */

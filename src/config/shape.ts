@@ -175,8 +175,16 @@ const options = z.strictObject({
     .describe(
       "Format that sealed objects are to stand in where their bodies can stay as they are, others being refused; absent: each keeps its own",
     ),
+  tinkFromV3: flag(
+    "With envelope: tink: S3EC V3 objects too; their readers pass the bytes 00 73 as associated data, their key commitment is lost, and there is no way back",
+  ),
   tink: tinkShape.optional(),
   tinkKeysets: tinkKeysetShape.optional(),
+  plain: patterns
+    .optional()
+    .describe(
+      "Objects whose first bytes say nothing, however they begin: without metadata of a format they are plain; patterns as in filter",
+    ),
   esdk: z
     .enum(["auto", "sidecar", "in-place"])
     .default("auto")
@@ -189,7 +197,18 @@ const options = z.strictObject({
     .describe(
       "Where such a header is written anew: the new wrapped key in place of all that were there, or before them",
     ),
+  esdkDrop: patterns
+    .optional()
+    .describe(
+      "With esdkKeys: add, data keys that do not stay in such a header: patterns as in filter over provider/key, as in aws-kms/arn:aws:kms:*:111122223333:key/*",
+    ),
   overwrite: z.boolean().default(false).describe("Replace different objects that stand at the destination"),
+  spill: z
+    .enum(["instruction-file"])
+    .optional()
+    .describe(
+      "Where S3EC envelopes go that do not fit the metadata of an s3:// destination: into instruction files, whose readers have to look there; absent: such objects are refused",
+    ),
   verify: z
     .enum(["none", "sample", "full"])
     .default("sample")

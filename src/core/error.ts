@@ -49,6 +49,12 @@ export const CODES = {
     "the store ignores create-only writes",
     "use a store that honours If-None-Match / ifGenerationMatch",
   ),
+  PREFLIGHT_STRANGERS: row(
+    "never",
+    3,
+    "the source directory holds files that are no objects of sealift's, which no listing shows",
+    "move them out, keep them out by the filter, or migrate them from a bucket",
+  ),
   ENDPOINT_REFUSED: row(
     "never",
     3,
@@ -117,7 +123,7 @@ export const CODES = {
     "never",
     6,
     "the metadata cannot be carried unchanged to this destination",
-    "shorten or rename it at the source, or choose another destination",
+    "shorten or rename it at the source, choose another destination, or see options.spill",
   ),
   NAME_UNFIT: row("never", 6, "the destination does not allow this object name", "rename it at the source"),
   TOO_LARGE: row(

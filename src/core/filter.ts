@@ -75,17 +75,23 @@ type Keep = (object: ListedObject, nowMs: number) => boolean;
  */
 export function compileFilter(spec: FilterSpec, prefix: string): Keep {
   const tests: Keep[] = [];
-  const inside = (key: string) => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
   if (spec.include !== undefined && spec.include.length > 0) {
-    const globs = spec.include.map(compileGlob);
-    tests.push(({ key }) => globs.some((glob) => glob(inside(key))));
+    const included = matching(spec.include, prefix);
+    tests.push(({ key }) => included(key));
   }
   if (spec.exclude !== undefined && spec.exclude.length > 0) {
-    const globs = spec.exclude.map(compileGlob);
-    tests.push(({ key }) => !globs.some((glob) => glob(inside(key))));
+    const excluded = matching(spec.exclude, prefix);
+    tests.push(({ key }) => !excluded(key));
   }
   tests.push(...sizeTests(spec), ...ageTests(spec));
   return (object, nowMs) => tests.every((test) => test(object, nowMs));
+}
+
+/** True for keys that match one of the patterns, seen without `prefix`. Throws JOB_INVALID. */
+export function matching(patterns: readonly string[], prefix: string): (key: string) => boolean {
+  const globs = patterns.map(compileGlob);
+  const inside = (key: string) => (key.startsWith(prefix) ? key.slice(prefix.length) : key);
+  return (key) => globs.some((glob) => glob(inside(key)));
 }
 
 function sizeTests(spec: FilterSpec): Keep[] {

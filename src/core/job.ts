@@ -103,13 +103,21 @@ export interface JobOptions {
   readonly serverKey?: string | undefined;
   /** Envelope id that sealed objects are to stand in, their bodies unchanged; absent: each in its own. */
   readonly envelope?: "tink" | "s3ec-v2" | undefined;
+  /** With envelope tink: bodies of S3EC V3 too, whose readers then pass associated data. */
+  readonly tinkFromV3?: boolean | undefined;
   readonly tink?: TinkClaim | undefined;
   readonly tinkKeysets?: TinkKeysetClaim | undefined;
+  /** Patterns: objects that no first bytes make a sealed one, only their metadata. */
+  readonly plain?: readonly string[] | undefined;
   /** Where the data key of an AWS Encryption SDK message goes: into its header, beside it, or as its suite lets it. */
   readonly esdk: "auto" | "sidecar" | "in-place";
   /** What becomes of the data keys in such a header when it is written anew. */
   readonly esdkKeys: "replace" | "add";
+  /** With add: patterns of data keys that do not stay there, over `provider/key`. */
+  readonly esdkDrop?: readonly string[] | undefined;
   readonly overwrite: boolean;
+  /** Where an envelope goes that does not fit the metadata; absent: such an object is refused. */
+  readonly spill?: "instruction-file" | undefined;
   readonly verify: "none" | "sample" | "full";
   readonly pageObjects: number;
   readonly transfers: number;

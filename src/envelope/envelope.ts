@@ -62,8 +62,18 @@ export interface Divided {
   bodyOf(file: string): string | undefined;
   /** The head shows no wrapped key and no sign of another format: a file, if there is one, decides what the object is. */
   awaits(head: ObjectHead): boolean;
+  /** What of an envelope stays with the body, and the file with the rest of it; undefined: such an envelope is in no file. */
+  split(metadata: ReadonlyMap<string, string>): Split | undefined;
   /** The body's head as if all of its envelope stood there. Throws SEAL_MALFORMED also where the two say different things. */
   join(head: ObjectHead, file: Uint8Array): ObjectHead;
+}
+
+export interface Split {
+  /** Beside the body. */
+  readonly beside: ReadonlyMap<string, string>;
+  readonly file: Uint8Array;
+  /** Beside the file, for those who list. */
+  readonly fileMetadata: ReadonlyMap<string, string>;
 }
 
 export interface Envelope {
@@ -84,6 +94,10 @@ export interface Envelope {
    * this one cannot name the wrap; that format writes it. One wrapped key will take the place of all. Throws SEAL_UNSUPPORTED.
    */
   retarget(seal: Seal, to: KeyUri): Seal;
+  /** Present where a seal under the job's own key may have to be written anew all the same: false, it has. */
+  isSettled?(seal: Seal): boolean;
+  /** Present where more makes up a start than context, content, wrap and parameters: whether it is the same in these two. */
+  startsAlike?(expected: Seal, found: Seal): boolean;
   /**
    * Present where bodies of other formats are bodies of this one: such a seal as it must stand here under `to`, not wrapped yet,
    * the body of these many bytes unchanged. Throws SEAL_UNSUPPORTED where it cannot.

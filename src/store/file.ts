@@ -16,10 +16,11 @@ import { link, open, rename, unlink } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { crc32c } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
-import type { ByteStream, KeyRange, ObjectHead } from "../core/object.ts";
+import type { ByteStream, KeyRange, ListedObject, ObjectHead } from "../core/object.ts";
 import { diskError, discard, inTurn, isMissing, makeDirectory, onDisk, syncDirectory, writeNew } from "./file/disk.ts";
 import { HEAD, placeOf } from "./file/names.ts";
 import { readSidecar, type Sidecar, writeSidecar } from "./file/sidecar.ts";
+import { strangersIn } from "./file/strangers.ts";
 import { type Found, walk } from "./file/walk.ts";
 import { changed, checkCondition, checkPut, checksum, cut, matchesPin, notFound } from "./fit.ts";
 import type { ListPage, ObjectStore, OpenObject, OpenOptions, PutOptions, PutReceipt, StoreTraits } from "./store.ts";
@@ -162,6 +163,10 @@ class FileStore implements ObjectStore {
       found = [];
     }
     yield { objects: await rowsOf(found), last: true };
+  }
+
+  strangers(signal: AbortSignal): AsyncIterable<ListedObject> {
+    return strangersIn(this.#root, signal);
   }
 
   async remove(key: string, signal: AbortSignal): Promise<void> {

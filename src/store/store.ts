@@ -149,6 +149,8 @@ export interface ObjectStore {
   put(key: string, body: ByteStream, options: PutOptions): Promise<PutReceipt>;
   /** Each key once, ascending in UTF-8 byte order, in (after, until]. A page that cannot be read whole is an error, never an end. */
   list(prefix: string, range: KeyRange, signal: AbortSignal): AsyncIterable<ListPage>;
+  /** Present where things may lie in the store that are no objects, so that no listing shows them: those, as if they were. */
+  strangers?(signal: AbortSignal): AsyncIterable<ListedObject>;
   /** Absence is success. */
   remove(key: string, signal: AbortSignal): Promise<void>;
   /** Frees sockets. The store is not used afterwards. */

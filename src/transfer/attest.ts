@@ -7,6 +7,7 @@ import { lostOnTheWay } from "./attributes.ts";
 import { openDestinationKey } from "./keys.ts";
 import { recognise, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
+import { wholeAtDestination } from "./spill.ts";
 
 export interface Sent {
   readonly key: string;
@@ -39,8 +40,9 @@ export async function attest(sent: Sent, put: ObjectHead, crossing: Crossing): P
 
 async function attestKey(sent: Sent, seal: Seal, head: ObjectHead, crossing: Crossing): Promise<boolean> {
   const { shores, signal } = crossing;
-  const start = await startOf(shores.destination, head, shores.envelopes, signal);
-  const found = recognise(head, start, shores.envelopes);
+  const whole = await wholeAtDestination(head, crossing);
+  const start = await startOf(shores.destination, whole, shores.envelopes, signal);
+  const found = recognise(whole, start, shores.envelopes);
   if (found.seal.format !== seal.format) throw mismatch(`it is ${found.seal.format} and not ${seal.format}`);
   const dataKey = await openDestinationKey(found, crossing).catch((error: unknown) => {
     const opens = !(error instanceof SealiftError && ["KMS_CANNOT_OPEN", "SEAL_FORGED"].includes(error.code));

@@ -11,8 +11,9 @@ import { openDestinationKey, openSourceKey } from "./keys.ts";
 import { pinOf } from "./pinned.ts";
 import type { Move } from "./plan.ts";
 import { unsealed } from "./read.ts";
-import { type Recognised, recognise, startOf } from "./recognise.ts";
+import { isSealed, type Recognised, recognise, recogniseByHead, startOf } from "./recognise.ts";
 import type { Crossing } from "./shores.ts";
+import { wholeAtDestination } from "./spill.ts";
 import { bodyCrc32c, endingOf, isUnchanged } from "./start.ts";
 
 export interface Pair {
@@ -38,8 +39,7 @@ export async function sameContent(pair: Pair, crossing: Crossing): Promise<boole
   const there = { ...standing, crc32c: await crcOf(shores.destination, standing, signal) };
   const here = { ...source, crc32c: await crcOf(shores.source, source, signal) };
   if (isUnchanged(move)) return here.crc32c === there.crc32c;
-  const start = await startOf(shores.destination, standing, shores.envelopes, signal);
-  const { seal } = recognise(standing, start, shores.envelopes);
+  const { seal } = await readStanding(pair, crossing);
   return bodyCrc32c(here, move.seal) === bodyCrc32c(there, seal);
 }
 
@@ -52,10 +52,19 @@ async function crcOf(store: ObjectStore, head: ObjectHead, signal: AbortSignal):
   return crc;
 }
 
-export async function samePlaintext({ source, move, standing }: Pair, crossing: Crossing): Promise<boolean> {
+/** As the move would have it: what is carried as plain is plain there too, however it begins. Throws as `recognise` does. */
+export async function readStanding({ move, standing }: Pair, crossing: Crossing): Promise<Recognised> {
+  const { destination, envelopes } = crossing.shores;
+  const whole = await wholeAtDestination(standing, crossing);
+  const start = await startOf(destination, whole, envelopes, crossing.signal);
+  const isPlain = move.action === "carry" && !isSealed(move.seal);
+  return (isPlain ? recogniseByHead : recognise)(whole, start, envelopes);
+}
+
+export async function samePlaintext(pair: Pair, crossing: Crossing): Promise<boolean> {
+  const { source, move, standing } = pair;
   const { shores, signal } = crossing;
-  const start = await startOf(shores.destination, standing, shores.envelopes, signal);
-  const found = recognise(standing, start, shores.envelopes);
+  const found = await readStanding(pair, crossing);
   const here = await digest(shores.source, source, move, () => openSourceKey(move, crossing), signal);
   const there = await digest(shores.destination, standing, found, () => openDestinationKey(found, crossing), signal);
   return here === there;

@@ -12,15 +12,18 @@ import { bodyBytes, type Seal, withWrapped } from "../envelope/envelope.ts";
 import type { OpenObject, PutReceipt } from "../store/store.ts";
 import { attest, type Sent } from "./attest.ts";
 import { lostOnTheWay } from "./attributes.ts";
+import { type Beside, besideOf } from "./beside.ts";
 import { type Nearby, type Neighbours, NOTE_FILE } from "./divided.ts";
 import { freshKey, handOver } from "./keys.ts";
 import { type Look, lookAt, nearbyAtSource } from "./look.ts";
-import { attributesOf, type Move } from "./plan.ts";
+import type { Move } from "./plan.ts";
 import { Passage } from "./passage.ts";
 import { checkAsListed, pinOf, sourceAsListed } from "./pinned.ts";
 import { isSealed, peek, startOf, wantedBytes } from "./recognise.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey, type Rules, type Shores } from "./shores.ts";
+import { checkReplaceable, placeFile } from "./spill.ts";
+import { isApart } from "./stamp.ts";
 import { crc32cWith, endingOf, isUnchanged, restarted, startWith } from "./start.ts";
 
 export interface CopyOptions {
@@ -98,6 +101,7 @@ export async function judge(task: Task, standing: ObjectHead): Promise<Receipt |
     const stood = stoodOf(standing, look);
     return { key, outcome: "already", bytes: 0, verified: same.verified, attempts: 1, advisories, notes, stood };
   }
+  checkReplaceable(standing, same.why);
   if (rules.overwrite) return undefined;
   throw new SealiftError("CONFLICT", `another object stands at the destination: ${same.why}`);
 }
@@ -135,7 +139,8 @@ async function ship(task: Task, condition: Condition): Promise<Receipt> {
       const receipt = await send(task, condition, cargo, source, (standing) => stoodOf(standing, look));
       done = source.whole;
       if (receipt.outcome === "already") return receipt;
-      return { ...receipt, advisories: plan.advisories, notes: [...plan.notes, ...cargo.notes] };
+      const notes = new Set([...plan.notes, ...cargo.notes, ...(cargo.file?.notes ?? [])]);
+      return { ...receipt, advisories: plan.advisories, notes: [...notes] };
     } finally {
       cargo.dataKey?.wipe();
     }
@@ -153,12 +158,11 @@ async function dismiss(opened: OpenObject): Promise<void> {
 }
 
 /** An object ready to be sent: all that is known before its first byte. */
-interface Cargo {
+interface Cargo extends Beside {
   readonly outcome: Outcome;
   readonly sizeBytes: number;
   /** Of the bytes to be written, where it is known beforehand. */
   readonly crc32c?: number | undefined;
-  readonly attributes: Attributes;
   readonly serverKeyName?: string | undefined;
   /** As it will stand; absent where nothing is sealed. */
   readonly seal?: Seal | undefined;
@@ -174,17 +178,17 @@ export async function load(move: Move, head: ObjectHead, task: Task): Promise<Ca
   const unchanged = { move, sizeBytes: head.sizeBytes, crc32c: head.crc32c, body: (source: ByteStream) => source };
   switch (move.action) {
     case "carry": {
-      const attributes = attributesOf(move, head, task, undefined);
+      const beside = besideOf(move, head, task, undefined);
       const { serverKeyName, seal } = move;
-      return { ...unchanged, outcome: "carried", attributes, serverKeyName, seal: seal.wrapped && seal, notes: [] };
+      return { ...unchanged, ...beside, outcome: "carried", serverKeyName, seal: seal.wrapped && seal, notes: [] };
     }
     case "rewrap": {
       const { writeWith } = move;
       const { wrapped, dataKey, notes } = await handOver(move, task, task.verify || writeWith.startsWithKey === true);
       const seal = withWrapped(move.retargeted, wrapped);
       return withKey(dataKey, () => {
-        const attributes = attributesOf(move, head, task, seal);
-        const rewrapped = { ...unchanged, outcome: "rewrapped" as const, attributes, seal, dataKey, notes };
+        const beside = besideOf(move, head, task, seal);
+        const rewrapped = { ...unchanged, ...beside, outcome: "rewrapped" as const, seal, dataKey, notes };
         if (isUnchanged(move)) return rewrapped;
         const start = startWith(writeWith, seal, dataKey);
         const sizeBytes = start.length + bodyBytes(head.sizeBytes, move.seal);
@@ -209,7 +213,7 @@ export async function load(move: Move, head: ObjectHead, task: Task): Promise<Ca
           outcome: "resealed",
           move,
           sizeBytes: start.length + sealWith.sealedSize(head.sizeBytes, seal),
-          attributes: attributesOf(move, head, task, seal),
+          ...besideOf(move, head, task, seal),
           seal,
           dataKey,
           notes: [],
@@ -234,9 +238,11 @@ function withKey(dataKey: DataKey | undefined, load: () => Cargo): Cargo {
   }
 }
 
-/** What a file beside the object said may change without it: then only asking tells. */
+/** What a file beside the object said may change without it, on either shore: then only asking tells. */
 const stoodOf = (standing: ObjectHead, { file, plan, move }: Look & { readonly move: Move }): string | undefined =>
-  file ? undefined : stoodAs(standing, { sealed: isSealed(move.seal), advisories: plan.advisories ?? [] });
+  file || isApart(standing.attributes.metadata)
+    ? undefined
+    : stoodAs(standing, { sealed: isSealed(move.seal), advisories: plan.advisories ?? [] });
 
 async function send(
   task: Task,
@@ -251,6 +257,7 @@ async function send(
   const leaving = isUnchanged(cargo.move) ? source : new Passage(cargo.body(source), { sizeBytes });
   let put: PutReceipt;
   try {
+    if (cargo.file) await placeFile(cargo.file, { key, condition }, task);
     const options = { sizeBytes, crc32c, attributes, condition, serverKeyName, signal };
     put = await shores.destination.put(key, leaving, options);
   } catch (error) {
@@ -262,18 +269,8 @@ async function send(
   checkArrived(put, leaving, sizeBytes, attributes);
   const sent: Sent = { key, attributes, seal: cargo.seal, dataKey: cargo.dataKey, crc32c: leaving.crc32c, sizeBytes };
   const verified = verify ? await attest(sent, put.head, task) : false;
-  const { outcome } = cargo;
-  const stood = stoodWith(put.head);
-  return {
-    key: listed.key,
-    outcome,
-    bytes: sizeBytes,
-    crc32c: leaving.crc32c,
-    verified,
-    attempts: 1,
-    notes: [],
-    stood,
-  };
+  const arrived = { bytes: sizeBytes, crc32c: leaving.crc32c, verified, stood: stoodWith(put.head) };
+  return { key: listed.key, outcome: cargo.outcome, ...arrived, attempts: 1, notes: [] };
 }
 
 /**

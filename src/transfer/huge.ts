@@ -21,6 +21,8 @@ import { startOf } from "./recognise.ts";
 import { retrying } from "./retry.ts";
 import { compareStanding } from "./same.ts";
 import { type Crossing, destinationKey } from "./shores.ts";
+import { fileStands, placeFile } from "./spill.ts";
+import { FILE } from "./stamp.ts";
 import { isUnchanged } from "./start.ts";
 
 /** All that the next step has to know of the one before. It holds no key, wrapped or not. */
@@ -116,11 +118,12 @@ export async function beginHuge(listed: ListedObject, crossing: Crossing): Promi
   if (!plan) throw new SealiftError("INTERNAL", "it was given out as huge and is not", { object: listed.key });
   const now = await sourceAsListed(listed, task);
   const { head, file, move } = await decide(now, await startOf(shores.source, now, shores.envelopes, signal), task);
-  const { dataKey, outcome, attributes, serverKeyName } = await load(move, head, task);
+  const { dataKey, outcome, attributes, file: apart, serverKeyName } = await load(move, head, task);
   dataKey?.wipe();
   if ((outcome !== "rewrapped" && outcome !== "carried") || !isUnchanged(move)) {
     throw new SealiftError("INTERNAL", "an object whose bytes change cannot be divided", { object: listed.key });
   }
+  if (apart) await placeFile(apart, { key, condition: standing ? pinOf(standing) : "absent" }, task);
   const { sizeBytes } = head;
   const uploadId = await partsOf(task).begin(key, { sizeBytes, attributes, serverKeyName, signal });
   failpoint("big.begun", listed.key);
@@ -147,6 +150,8 @@ export async function finishHuge(
   if (holding.missing.length > 0) return { missing: holding.missing };
   // Whoever replaced the source meanwhile gets nothing of it made visible.
   const source = await sourceAsListed(listed, task);
+  if (isSpilled(upload) && !(await fileStands(key, task)))
+    return lost("the instruction file that was written for it is gone from the destination");
   const crc32c = wholeCrc32c(holding);
   if (source.crc32c !== undefined && source.crc32c !== crc32c) {
     return lost("the parts together differ from the CRC32C that the source states", "STORE_CHECKSUM");
@@ -162,6 +167,8 @@ export async function finishHuge(
   failpoint("big.completed", listed.key);
   return { receipt: await arrived(task, upload, crc32c) };
 }
+
+const isSpilled = ({ fixed: { names } }: HugeUpload): boolean => names.includes(`metadata ${FILE}`);
 
 /** Or completed between our two questions. */
 async function gone(task: Task, upload: HugeUpload): Promise<Finished> {

@@ -119,6 +119,8 @@ export function wrapForDestination(dataKey: DataKey, { context, form }: Seal, cr
 export interface Handing extends Recognised {
   /** The seal as it is to stand. */
   readonly retargeted: Seal;
+  /** The format of that seal. */
+  readonly writeWith: Envelope;
   /** The data key as that seal has it wrapped, from the source's; absent: the same. */
   readonly rekey?: ((dataKey: DataKey) => DataKey) | undefined;
 }
@@ -175,11 +177,14 @@ interface Rewrapper {
   rewrap(from: Seal, to: Seal): Promise<Rewrapped>;
 }
 
-/** A provider rewraps what it is given, to the letter, and it is told one wrapped key. */
-function rewrapper({ seal, rekey }: Handing, { shores, rules, signal }: Crossing): Rewrapper | undefined {
+/**
+ * A provider rewraps what it is given, to the letter, and it is told one wrapped key. Where the data key has to come here in any case,
+ * because the new start is made with it, wrapping it from here asks the provider for less.
+ */
+function rewrapper({ seal, rekey, writeWith }: Handing, { shores, rules, signal }: Crossing): Rewrapper | undefined {
   const to = rules.wrapWith;
   const { wrapped } = seal;
-  if (!wrapped || rekey || seal.others) return undefined;
+  if (!wrapped || rekey || seal.others || writeWith.startsWithKey) return undefined;
   const kms = shores.sourceKms.find((each) => each.scheme === wrapped.scheme && each.canRewrap?.(wrapped, to));
   if (!kms?.rewrap || denied.has(kms)) return undefined;
   const rewrap = kms.rewrap.bind(kms);

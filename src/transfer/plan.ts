@@ -3,14 +3,13 @@ import { SealiftError } from "../core/error.ts";
 import type { Advisory } from "../core/advisory.ts";
 import type { DataKey, WrappedKey } from "../core/key.ts";
 import { keyScheme } from "../core/key.ts";
-import type { Attributes, ObjectHead } from "../core/object.ts";
+import type { ObjectHead } from "../core/object.ts";
 import type { Action, Plan } from "../core/plan.ts";
 import { bodyBytes, type Envelope, type Seal, withWrapped } from "../envelope/envelope.ts";
-import { destinationAttributes } from "./attributes.ts";
 import { checkContext, checkMayOpen } from "./allowed.ts";
-import { isSealed, type Recognised, recognise } from "./recognise.ts";
+import { type Beside, besideOf } from "./beside.ts";
+import { isSealed, type Recognised, recognise, recogniseByHead } from "./recognise.ts";
 import { destinationKey, type Rules, type Shores } from "./shores.ts";
-import { stamp } from "./stamp.ts";
 import { sizeAs } from "./start.ts";
 
 interface Rewrap extends Recognised {
@@ -45,14 +44,32 @@ export interface Decision {
 export function planObject(head: ObjectHead, start: Uint8Array, shores: Shores, rules: Rules): Decision {
   let recognised: Recognised | undefined;
   try {
-    recognised = recognise(head, start, shores.envelopes);
+    recognised = recogniseSource(head, start, shores, rules);
     destinationKey(head.key, shores);
     const move = decide(recognised, head, shores, rules);
-    checkFits(move, head, shores, rules);
-    return { plan: describe(move, head, rules), move };
+    const notes = fitting(move, head, shores, rules).file?.notes ?? [];
+    const plan = describe(move, head, rules);
+    return { plan: { ...plan, notes: [...plan.notes, ...notes] }, move };
   } catch (error) {
     if (!(error instanceof SealiftError)) throw error;
     return { plan: refusal(error, recognised) };
+  }
+}
+
+const NOTE_CALLED_PLAIN = "it begins like a sealed object: plain because options.plain says so";
+
+function recogniseSource(head: ObjectHead, start: Uint8Array, { envelopes }: Shores, rules: Rules): Recognised {
+  if (rules.isPlain?.(head.key) !== true) return recognise(head, start, envelopes);
+  const found = recogniseByHead(head, start, envelopes);
+  if (isSealed(found.seal) || looksPlain(head, start, envelopes)) return found;
+  return { ...found, seal: { ...found.seal, notes: [...found.seal.notes, NOTE_CALLED_PLAIN] } };
+}
+
+function looksPlain(head: ObjectHead, start: Uint8Array, envelopes: Shores["envelopes"]): boolean {
+  try {
+    return !isSealed(recognise(head, start, envelopes).seal);
+  } catch {
+    return false;
   }
 }
 
@@ -65,7 +82,7 @@ function decide({ envelope, seal }: Recognised, head: ObjectHead, shores: Shores
     const retargeted = adopting.adopt(seal, rules.wrapWith, bodyBytes(head.sizeBytes, seal));
     return { action: "rewrap", envelope, seal, retargeted, writeWith: adopting, rekey };
   }
-  if (seal.wrapped?.uri === rules.wrapWith) {
+  if (seal.wrapped?.uri === rules.wrapWith && envelope.isSettled?.(seal) !== false) {
     checkContext(seal.context, rules);
     return { action: "carry", envelope, seal };
   }
@@ -99,7 +116,7 @@ function decidePlain(plain: Recognised, shores: Shores, rules: Rules): Move {
 const WRAPPED_BYTES_MIN = 48;
 
 /** Throws METADATA_UNFIT or TOO_LARGE before a KMS or a body is touched. */
-function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): void {
+function fitting(move: Move, head: ObjectHead, shores: Shores, rules: Rules): Beside {
   const scheme = keyScheme(rules.wrapWith);
   const wrapped = { scheme, uri: rules.wrapWith, bytes: new Uint8Array(WRAPPED_BYTES_MIN) };
   const { sizeBytes, seal } = expected(move, head, rules, wrapped);
@@ -107,7 +124,7 @@ function checkFits(move: Move, head: ObjectHead, shores: Shores, rules: Rules): 
   if (sizeBytes > objectBytesMax) {
     throw new SealiftError("TOO_LARGE", `it would be ${sizeBytes} bytes, the destination allows ${objectBytesMax}`);
   }
-  attributesOf(move, head, { shores, rules }, seal);
+  return besideOf(move, head, { shores, rules }, seal);
 }
 
 function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKey): { sizeBytes: number; seal?: Seal } {
@@ -126,31 +143,6 @@ function expected(move: Move, head: ObjectHead, rules: Rules, wrapped: WrappedKe
       return { sizeBytes: sizeAs(move, head, seal), seal };
     }
   }
-}
-
-/** The format in which the object will stand. */
-export function writerOf(move: Move): Envelope {
-  if (move.action === "carry") return move.envelope;
-  return move.action === "reseal" ? move.sealWith : move.writeWith;
-}
-
-/** What will stand beside the object, sealed as `seal` says; without one, its envelope stays as it is. */
-export function attributesOf(
-  move: Move,
-  head: ObjectHead,
-  { shores, rules }: { readonly shores: Shores; readonly rules: Rules },
-  seal: Seal | undefined,
-): Attributes {
-  const envelope = writerOf(move);
-  const written = seal && envelope.write(seal);
-  const sealed = seal !== undefined || isSealed(move.seal);
-  const beside = {
-    owns: move.seal.owns,
-    envelope: written?.metadata,
-    sealed,
-    stamp: stamp(head, rules.migration, sealed ? rules.wrapWith : undefined),
-  };
-  return destinationAttributes(head.attributes, beside, shores.destination.traits);
 }
 
 function describe(move: Move, head: ObjectHead, rules: Rules): Plan {

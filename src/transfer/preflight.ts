@@ -20,6 +20,7 @@ const PROBE_CONTEXT: KeyContext = new Map([["sealift", "preflight"]]);
 /** Throws PREFLIGHT_*, or the provider's own refusal; answers what the operator should know all the same. */
 export async function preflight(shores: Shores, rules: Rules, signal: AbortSignal): Promise<string[]> {
   await attempt(`list ${shores.source.name}`, () => listOnce(shores.source, shores.sourcePrefix, signal));
+  await refuseStrangers(shores.source, rules, signal);
   await attempt(`list ${shores.destination.name}`, () =>
     listOnce(shores.destination, shores.destinationPrefix, signal),
   );
@@ -34,6 +35,28 @@ export async function preflight(shores: Shores, rules: Rules, signal: AbortSigna
   }
   return warnings(rules);
 }
+
+const STRANGERS_NAMED = 3;
+
+/**
+ * What no listing shows would neither be moved nor counted, and the end would still say that all is done. Throws
+ * PREFLIGHT_STRANGERS, naming a few; those that the job's filter keeps out are nobody's loss.
+ */
+export async function refuseStrangers(store: ObjectStore, { filter }: Rules, signal: AbortSignal): Promise<void> {
+  const named: string[] = [];
+  for await (const stranger of store.strangers?.(signal) ?? []) {
+    if (!filter(stranger)) continue;
+    if (named.length === STRANGERS_NAMED) throw strangersIn(store.name, `${named.join(", ")} and more`);
+    named.push(JSON.stringify(stranger.key));
+  }
+  if (named.length > 0) throw strangersIn(store.name, named.join(", "));
+}
+
+const strangersIn = (where: string, which: string): SealiftError =>
+  new SealiftError(
+    "PREFLIGHT_STRANGERS",
+    `${where} holds what is no object, so that nothing would be done with it: ${which} (a directory is a store of what sealift has written there, and no folder of files)`,
+  );
 
 function warnings(rules: Rules): string[] {
   const found: string[] = [];

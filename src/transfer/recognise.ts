@@ -25,6 +25,23 @@ export function recognise(head: ObjectHead, start: Uint8Array, envelopes: readon
   return found;
 }
 
+const NO_BYTES = new Uint8Array();
+
+/** The same of an object whose first bytes are known to say nothing: it is plain, unless its head speaks for a format. */
+export function recogniseByHead(head: ObjectHead, start: Uint8Array, envelopes: readonly Envelope[]): Recognised {
+  return unsealedByHead(head, envelopes) ?? recognise(head, start, envelopes);
+}
+
+function unsealedByHead(head: ObjectHead, envelopes: readonly Envelope[]): Recognised | undefined {
+  try {
+    const found = recognise(head, NO_BYTES, envelopes);
+    return isSealed(found.seal) ? undefined : found;
+  } catch {
+    // With the start, what is wrong is told as it is.
+    return undefined;
+  }
+}
+
 /** How much of an object's start the formats have to see, now that they have seen this much. */
 export function wantedBytes(head: ObjectHead, start: Uint8Array, envelopes: readonly Envelope[]): number {
   const most = Math.max(0, ...envelopes.map((envelope) => envelope.wants(head, start)));

@@ -8,12 +8,13 @@ import { type KeyContext, type KeyUri, keyScheme, type WrappedKey } from "../cor
 import type { ObjectHead } from "../core/object.ts";
 import { type Seal, withWrapped } from "../envelope/envelope.ts";
 import { lostAttribute } from "./attributes.ts";
-import { isProven, type Pair, sameContent } from "./content.ts";
+import { besideOf, spilledOf, writerOf } from "./beside.ts";
+import { isProven, type Pair, readStanding, sameContent } from "./content.ts";
 import { isExact, openDestinationKey, openSourceKey, rekeyed } from "./keys.ts";
-import { attributesOf, type Move, writerOf } from "./plan.ts";
-import { isSealed, type Recognised, recognise, startOf } from "./recognise.ts";
+import type { Move } from "./plan.ts";
+import { isSealed, type Recognised } from "./recognise.ts";
 import type { Crossing, Rules } from "./shores.ts";
-import { stampDiffers, stampedKey } from "./stamp.ts";
+import { isApart, stampDiffers, stampedKey } from "./stamp.ts";
 import { bodyCrc32c, endingOf, isUnchanged, sizeAs } from "./start.ts";
 
 export interface Sameness {
@@ -32,7 +33,7 @@ export async function compareStanding(pair: Pair, crossing: Crossing, open: bool
   const { source, move, standing } = pair;
   const strange = stampDiffers(standing.attributes.metadata, source);
   if (strange) return differs(strange);
-  const found = await recogniseStanding(standing, crossing);
+  const found = await recogniseStanding(pair, crossing);
   if (typeof found === "string") return differs(found);
   const why =
     envelopeDiffers(move, found, crossing.rules, standing) ??
@@ -47,9 +48,9 @@ export async function compareStanding(pair: Pair, crossing: Crossing, open: bool
 }
 
 /** A broken envelope at the destination is a different object, not an error of ours. */
-async function recogniseStanding(standing: ObjectHead, { shores, signal }: Crossing): Promise<Recognised | string> {
+async function recogniseStanding(pair: Pair, crossing: Crossing): Promise<Recognised | string> {
   try {
-    return recognise(standing, await startOf(shores.destination, standing, shores.envelopes, signal), shores.envelopes);
+    return await readStanding(pair, crossing);
   } catch (error) {
     if (error instanceof SealiftError && error.code.startsWith("SEAL_"))
       return `its envelope is broken: ${error.message}`;
@@ -66,7 +67,8 @@ function envelopeDiffers(move: Move, found: Recognised, rules: Rules, standing: 
   if (move.action === "reseal") return undefined;
   const expected = move.action === "rewrap" ? withWrapped(move.retargeted, wrapped) : move.seal;
   const there = found.envelope.write(found.seal).metadata;
-  const same = mapsEqual(wanted.write(expected).metadata, there) && startsAlike(expected, found.seal);
+  const starts = startsAlike(expected, found.seal) && wanted.startsAlike?.(expected, found.seal) !== false;
+  const same = mapsEqual(wanted.write(expected).metadata, there) && starts;
   return same ? undefined : "its envelope is not this object's";
 }
 
@@ -103,8 +105,12 @@ function bytesDiffer({ source, move, standing }: Pair, found: Recognised): strin
 }
 
 function besideDiffers({ source, move, standing }: Pair, found: Seal, crossing: Crossing): string | undefined {
-  const wanted = attributesOf(move, source, crossing, move.action === "carry" ? undefined : found);
-  const lost = lostAttribute(wanted, standing.attributes);
+  const seal = move.action === "carry" ? undefined : found;
+  const apart = isApart(standing.attributes.metadata);
+  const wanted = apart ? spilledOf(move, source, crossing, seal) : besideOf(move, source, crossing, seal);
+  // Where it just fits and where it just does not, two wraps of one key may differ: as it stands is as it may stand.
+  if (!wanted || (wanted.file !== undefined) !== apart) return "its envelope is kept where the job would not put it";
+  const lost = lostAttribute(wanted.attributes, standing.attributes);
   return lost === undefined ? undefined : `its ${lost} is not what the source says`;
 }
 

@@ -42,11 +42,15 @@ export interface Rules {
   readonly sealWith: string;
   /** Envelope id that sealed objects are to stand in, where their bodies can stay as they are; absent: each in its own. */
   readonly envelope?: string | undefined;
+  /** True: the object's first bytes make it no sealed one, whatever they look like; absent: they may of every object. */
+  readonly isPlain?: ((key: string) => boolean) | undefined;
   /** What happens to objects without a client-side envelope. */
   readonly fallback: "seal" | "server" | "copy" | "refuse";
   /** The provider-side key for `fallback: server`. */
   readonly serverKeyName?: string | undefined;
   readonly overwrite: boolean;
+  /** An envelope that does not fit the metadata is written into a file beside the object, where its format has such; absent: it is refused. */
+  readonly spill?: true | undefined;
   /** Objects of this size and above are copied in parts by several workers, where the destination can. Absent: none is. */
   readonly hugeBytes?: number | undefined;
   readonly verify: "none" | "sample" | "full";

@@ -7,6 +7,7 @@
  *     sealift-src-size
  *     sealift-src-mtime     its Last-Modified, which no provider lets us set
  *     sealift-wrap-fp       of the key's URI, for envelopes that do not name the key which opens them (AWS KMS)
+ *     sealift-file          where an envelope is kept apart (spill.ts): `apart` beside the body, `envelope` beside its file
  *
  * About 250 bytes together: S3 allows 2 KB for all user metadata. Names that begin with `sealift-` are ours; those of an earlier
  * migration are replaced. A stamp is a hint and never a proof: whoever can write to the destination can write a stamp.
@@ -23,6 +24,10 @@ const VERSION = "sealift-src-version";
 const SIZE = "sealift-src-size";
 const MODIFIED = "sealift-src-mtime";
 const WRAP = "sealift-wrap-fp";
+
+export const FILE = "sealift-file";
+export const APART = "apart";
+export const ENVELOPE = "envelope";
 
 export function stamp(source: ObjectHead, migration: string, wrapWith: KeyUri | undefined): Map<string, string> {
   const pairs = new Map([
@@ -52,6 +57,14 @@ export const isStampOf = (metadata: ReadonlyMap<string, string>, migration: stri
 
 export const stampedKey = (metadata: ReadonlyMap<string, string>, key: KeyUri): boolean =>
   metadata.get(WRAP) === fingerprint(key);
+
+/** The metadata of a body whose envelope is, in whole or in part, in a file of its own. */
+export const isApart = (metadata: ReadonlyMap<string, string>): boolean => metadata.get(FILE) === APART;
+export const isEnvelopeFile = (metadata: ReadonlyMap<string, string>): boolean => metadata.get(FILE) === ENVELOPE;
+
+/** Both are files for the same version of one source object, under the same key. */
+export const isStampedAlike = (a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean =>
+  isEnvelopeFile(a) && [ETAG, VERSION, SIZE, WRAP, FILE].every((name) => a.get(name) === b.get(name));
 
 /** 64 bits tell keys of one migration apart; they prove nothing and need not. */
 function fingerprint(key: KeyUri): string {

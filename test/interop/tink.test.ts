@@ -114,8 +114,6 @@ describe.skipIf(why !== undefined || writers.length === 0)(
       }
     });
 
-    it("is what docs/formats.md has", () => checkTable("tink", seen, bench.versions));
-
     it.each(writers)("is opened again by $id after the way back, as far as it opens that wrap", async (official) => {
       const readings = await readRows(bench.world, official, clientOf(official.id), "back", rows);
       const last = readings.filter(({ mode }) => mode === official.modes.at(-1));
@@ -123,5 +121,63 @@ describe.skipIf(why !== undefined || writers.length === 0)(
       const opens = CLAIMS[official.id]?.["V2 kms+context"].reads !== undefined;
       expect(wrong).toEqual(opens ? [] : last.map(({ sample }) => sample.key));
     });
+  },
+);
+
+const committing = (official: (typeof OFFICIALS)[number]) =>
+  official.writes.filter((written) => written.says.format === "s3ec-v3");
+/** The suite of V3. */
+const ASSOCIATED = "\u0000s";
+
+describe.skipIf(why !== undefined || writers.length === 0)(
+  `S3 Encryption Client V3 to Tink, where it is asked for (${why ?? "carried"})`,
+  { timeout: 120_000 },
+  () => {
+    let bench: Bench;
+    const rows: Row[] = [];
+
+    beforeAll(async () => {
+      bench = await openBench("tink", [], {}, seen);
+      const { world } = bench;
+      for (const one of writers.filter((writer) => committing(writer).length > 0)) {
+        const client = await openClient(one.command(), world.clouds);
+        for (const written of committing(one)) rows.push(await writeRow(world, one, client, written));
+        await client.close();
+      }
+      const toTink = { options: { envelope: "tink", tinkFromV3: true }, keys: { sealContext: {} } };
+      await world.sealift("near", "far", toTink);
+      await world.sealift("near", "beyond", toTink);
+      world.awsKms.disable(world.keys.near);
+    }, 120_000);
+    afterAll(async () => bench?.close());
+
+    it.each([
+      ["far", "gcp"],
+      ["beyond", "kms"],
+    ] as const)(
+      "is opened by Tink at %s with its suite as associated data, and with none by nobody",
+      async (place, wrap) => {
+        const { world, libraries } = bench;
+        const [writer] = libraries;
+        if (writer === undefined) throw new Error("no client of Tink is open");
+        expect(rows.length).toBeGreaterThan(0);
+        for (const { by, sample } of rows.flatMap((row) => row.samples.map((sample) => ({ by: row.by, sample })))) {
+          const as = { wrap, kmsKey: world.keys[place] };
+          const called = {
+            by: by?.official.id ?? "",
+            wrap: by?.written.says.wrap ?? "",
+            as: "S3EC V3, `tinkFromV3: true`, with associated data `00 73`",
+          };
+          const context = { associatedData: ASSOCIATED };
+          const message: Message = { writer, variant: "AES256_GCM", wrap: "kms", context, sample, called };
+          expect(await complaints(bench, place, sample.key, message, as)).toEqual([]);
+          const bare = { ...message, context: {}, called: null };
+          if (sample.sizeBytes === 1)
+            expect(await complaints(bench, place, sample.key, bare, as)).toHaveLength(libraries.length);
+        }
+      },
+    );
+
+    it("is what docs/formats.md has, with all that was seen before", () => checkTable("tink", seen, bench.versions));
   },
 );

@@ -18,6 +18,7 @@ import {
   ESDK,
   freshMessage,
   type JoinedSeal,
+  type Message,
   messageOf,
   NOTE_HELD,
   NOTHING_KEPT_OUT,
@@ -30,8 +31,9 @@ import {
   wantsHeader,
   writeMessage,
 } from "./message.ts";
-import { heldUnder, providerOf } from "./held.ts";
-import { parseHeader, SIGNER } from "./header.ts";
+import { providerOf } from "./held.ts";
+import { SIGNER } from "./header.ts";
+import { type Drops, holdAlike, staying } from "./joined.ts";
 import { signedAnew } from "./resigned.ts";
 import { Signer } from "./signer.ts";
 import type { Signing } from "./suites.ts";
@@ -45,6 +47,8 @@ export type EsdkKeys = "replace" | "add";
 export interface EsdkWays {
   readonly place: EsdkPlace;
   readonly keys?: EsdkKeys | undefined;
+  /** With `add`: those of the header's data keys that do not stay. */
+  readonly drops?: Drops | undefined;
   /** Pairs that writers left out of their messages (message.ts). */
   readonly keptOut?: KeyContext | undefined;
 }
@@ -54,6 +58,8 @@ const NOTE_REUSED =
   "two headers under one key and IV: whoever has both versions of the message can forge its body; let nobody keep the old one";
 
 const NOTE_JOINED = "its header is written anew: one data key joins those that were there";
+const NOTE_KEPT = "its header stays as it is, also with the data keys that options.esdkDrop names";
+const noteDropped = (name: string): string => `its data key of ${JSON.stringify(name.slice(0, 160))} is dropped`;
 const NOTE_SIGNED =
   "signed anew once its own signature has held: from then on the signature says that it was moved so, not who wrote it";
 
@@ -76,12 +82,18 @@ function ending(from: Seal, to: Seal): Ending | undefined {
   return signer && ((body, start, key) => signedAnew(body, { from, signer, start }, key));
 }
 
-/** Before those that are there: readers try them in order, and so do we. */
-function joined(seal: Seal, to: KeyUri, notes: readonly string[]): JoinedSeal {
-  const kept = parseHeader(seal.start ?? new Uint8Array()).keys;
-  const own = heldUnder(to);
-  const others = kept.filter(({ provider, info }) => provider !== own.provider || Buffer.compare(info, own.info) !== 0);
-  return { ...inHeader(seal, to, [NOTE_JOINED, ...notes]), kept: others };
+function joined(seal: Seal, to: KeyUri, drops: Drops | undefined, notes: readonly string[]): JoinedSeal {
+  const { kept, dropped } = staying(seal, to, drops);
+  return { ...inHeader(seal, to, [NOTE_JOINED, ...dropped.map(noteDropped), ...notes]), kept };
+}
+
+const goesBeside = (place: EsdkPlace, { suite }: Message): boolean =>
+  place === "sidecar" || (place === "auto" && (suite.signing !== undefined || suite.version === 2));
+
+/** Of one that the job's key opens already: false, if others have to go that the job drops. */
+function isSettled({ place, drops }: EsdkWays, seal: Seal): boolean {
+  if (drops === undefined || goesBeside(place, messageOf(seal))) return true;
+  return staying(seal, seal.wrapped?.uri, drops).dropped.length === 0;
 }
 
 function inHeader(seal: Seal, to: KeyUri, notes: readonly string[]): Seal {
@@ -90,9 +102,13 @@ function inHeader(seal: Seal, to: KeyUri, notes: readonly string[]): Seal {
   return { ...seal, wrap, wrapped: undefined, others: undefined, start: undefined, notes: [...own, ...notes] };
 }
 
-function retarget({ place, keys = "replace" }: EsdkWays, seal: Seal, to: KeyUri): Seal {
-  const { suite } = messageOf(seal);
-  if (place === "sidecar" || (place === "auto" && (suite.signing || suite.version === 2))) return beside(seal, to);
+function retarget({ place, keys = "replace", drops }: EsdkWays, seal: Seal, to: KeyUri): Seal {
+  const message = messageOf(seal);
+  const { suite } = message;
+  if (goesBeside(place, message)) {
+    const stays = staying(seal, to, drops).dropped.length > 0;
+    return beside(stays ? { ...seal, notes: [...seal.notes, NOTE_KEPT] } : seal, to);
+  }
   if (suite.signing) {
     if (keys === "replace") return inHeaderSigned(seal, suite.signing, to);
     throw unsupported(
@@ -100,7 +116,7 @@ function retarget({ place, keys = "replace" }: EsdkWays, seal: Seal, to: KeyUri)
     );
   }
   const notes = suite.version === 2 ? [NOTE_REUSED] : [];
-  return keys === "add" ? joined(seal, to, notes) : inHeader(seal, to, [NOTE_REPLACED, ...notes]);
+  return keys === "add" ? joined(seal, to, drops, notes) : inHeader(seal, to, [NOTE_REPLACED, ...notes]);
 }
 
 export function esdkIn(ways: EsdkWays): Envelope {
@@ -111,6 +127,8 @@ export function esdkIn(ways: EsdkWays): Envelope {
     wants: (head, start) => (headDecides(head) ? 0 : wantsHeader(start)),
     read: (head, start) => readHeld(head, start, keptOut),
     retarget: (seal, to) => retarget(ways, seal, to),
+    isSettled: (seal) => isSettled(ways, seal),
+    startsAlike: holdAlike,
     check: checkMessage,
     write: writeMessage,
     start: startMessage,

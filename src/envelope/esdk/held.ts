@@ -34,6 +34,7 @@ const OTHERS = new Set(["aws-kms-hierarchy", "aws-kms-rsa", "aws-kms-ecdh", "raw
 const AES_IV_BYTES = 12;
 /** What stands behind the name in the info of a bare AES key: 128 bits of tag, 12 bytes of IV. */
 const AES_MARK = Buffer.from("000000800000000c", "hex");
+const AES_TAIL_BYTES = AES_MARK.length + AES_IV_BYTES;
 const AES_SIZES = [16, 24, 32].map((keyBytes) => keyBytes + TAG_BYTES);
 /** Moduli of 1,024 to 8,192 bits. */
 const RSA_BYTES_MIN = 128;
@@ -71,14 +72,16 @@ function openingsFor(key: HeldKey, context: KeyContext): readonly Opening[] {
     return uri === undefined ? [] : [{ wrap: provider, wrapped: { scheme, uri, bytes } }];
   }
   if (OTHERS.has(provider)) return [];
-  const ivAt = info.length - AES_IV_BYTES;
-  const markAt = ivAt - AES_MARK.length;
-  if (AES_SIZES.includes(bytes.length) && markAt >= 0 && AES_MARK.equals(info.subarray(markAt, ivAt))) {
-    return aesOpenings(Buffer.concat([info.subarray(ivAt), bytes]), context);
-  }
+  if (isBareAes(key)) return aesOpenings(Buffer.concat([info.subarray(-AES_IV_BYTES), bytes]), context);
   if (bytes.length < RSA_BYTES_MIN || bytes.length > RSA_BYTES_MAX) return [];
   const raw = { algorithm: "RSA-unnamed", bound: "" } as const;
   return [{ wrap: "raw-rsa", wrapped: { scheme: "local-rsa", raw, bytes } }];
+}
+
+function isBareAes({ info, bytes }: Omit<HeldKey, "provider">): boolean {
+  const markAt = info.length - AES_TAIL_BYTES;
+  const mark = info.subarray(markAt, markAt + AES_MARK.length);
+  return AES_SIZES.includes(bytes.length) && markAt >= 0 && AES_MARK.equals(mark);
 }
 
 /** Some writers have sorted the pairs one way for the message and another way for the data key. */
@@ -118,6 +121,12 @@ export function heldKey({ uri, raw, bytes }: WrappedKey): HeldKey {
   if (uri === undefined || raw !== undefined)
     throw defect("a wrapped key without its key's URI was to stand in a message");
   return { ...heldUnder(uri), bytes };
+}
+
+/** What a data key is called: its provider, a slash, and what that calls the key (of a bare AES key without what follows its name). */
+export function nameOf({ provider, info, bytes }: HeldKey): string {
+  const name = isBareAes({ info, bytes }) ? info.subarray(0, -AES_TAIL_BYTES) : info;
+  return `${provider}/${Buffer.from(name).toString()}`;
 }
 
 /** What stands before a data key that is wrapped under this one. */

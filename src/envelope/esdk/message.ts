@@ -7,6 +7,7 @@
  * to be this message's. Where it goes under another key: esdk.ts.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
+import { SealiftError } from "../../core/error.ts";
 import { contextBytes, DataKey, type KeyContext, type KeyUri } from "../../core/key.ts";
 import type { ByteStream, ObjectHead } from "../../core/object.ts";
 import { type FreshSeal, type Seal, type SealBytes, START_BYTES_MAX } from "../envelope.ts";
@@ -112,7 +113,7 @@ function checkSize({ sizeBytes: headerBytes, frameBytes, suite }: Header, start:
 
 export function readHeld(head: ObjectHead, start: Uint8Array, keptOut: KeyContext): Seal | undefined {
   if (headDecides(head) || !isMessage(start)) return undefined;
-  const message = readMessage(start, head.sizeBytes, keptOut);
+  const message = orNoMessage(() => readMessage(start, head.sizeBytes, keptOut));
   const { keys } = parseWholeHeader(start);
   const { openings, closed } = openingsOf(keys, message.context);
   const [first, ...others] = openings;
@@ -124,6 +125,17 @@ export function readHeld(head: ObjectHead, start: Uint8Array, keptOut: KeyContex
     ...(others.length === 0 ? {} : { others: others.map(({ wrapped }) => wrapped) }),
     notes: [...message.notes, ...closed.map((kind) => `${NOTE_HELD} ${kind} too, which is not opened here`)],
   };
+}
+
+/** Nothing but its first bytes says that it is one: the way out for those that are none is told with the refusal. */
+function orNoMessage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (thrown) {
+    if (!(thrown instanceof SealiftError)) throw thrown;
+    const told = `${thrown.message} (if it is no message at all, name it in options.plain)`;
+    throw new SealiftError(thrown.code, told, { cause: thrown });
+  }
 }
 
 /** What the body and the header's tag are made of. */

@@ -5,7 +5,7 @@
 import { DataKey, type KeyUri } from "../../core/key.ts";
 import type { Seal } from "../envelope.ts";
 import { bareAesKey, isAesGcm } from "../tink/dek.ts";
-import { NONCE } from "../tink/seal.ts";
+import { ASSOCIATED, NONCE } from "../tink/seal.ts";
 import { boundTo } from "./context.ts";
 import { forged } from "./forged.ts";
 import { IV, TAG_LEN, unsupported } from "./names.ts";
@@ -21,6 +21,8 @@ export function adoptTink(seal: Seal, to: KeyUri): Seal {
   if (format !== "tink" || !isAesGcm(content)) {
     throw unsupported(`a body of ${format}, ${content}, cannot stand in s3ec-v2 unchanged`);
   }
+  if (fixed.has(ASSOCIATED))
+    throw unsupported("its body was one of s3ec-v3 and is bound to associated data, which s3ec-v2 has none of");
   return {
     format: "s3ec-v2",
     content: GCM,

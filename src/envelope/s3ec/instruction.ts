@@ -11,7 +11,7 @@
  * for an absent description; Go leaves names empty.
  */
 import type { ObjectHead } from "../../core/object.ts";
-import type { Divided } from "../envelope.ts";
+import type { Divided, Split } from "../envelope.ts";
 import { foreignSign, isAnothers } from "../foreign.ts";
 import { contextText, parseContext } from "./context.ts";
 import {
@@ -37,6 +37,8 @@ import { Scanner } from "./scanner.ts";
 /** An envelope fills no more than 8 KiB of metadata; in JSON each character may take six. */
 export const INSTRUCTION_BYTES_MAX = 64 * 1024;
 
+/** On the file itself; readers take no notice of it. */
+const MARKER = "x-amz-crypto-instr-file";
 const NUMBERS = [TAG_LEN, PLAIN_LENGTH, V3_WRAP];
 const MAPS = [MATDESC, V3_CONTEXT, V3_MATERIALS];
 
@@ -119,12 +121,29 @@ function join(head: ObjectHead, file: Uint8Array): ObjectHead {
   return { ...head, attributes: { ...head.attributes, metadata } };
 }
 
+/**
+ * Under the key services of this project's own wraps nobody looks into files. The stated length stays with the body: the client for
+ * Python knows no such name in a file.
+ */
+function split(metadata: ReadonlyMap<string, string>): Split | undefined {
+  if (OURS.some((name) => metadata.has(name))) return undefined;
+  const stays = ([name]: readonly [string, string]) => V3_IN_METADATA.includes(name) || name === PLAIN_LENGTH;
+  const all = [...metadata];
+  const file = Buffer.from(asciiJson(Object.fromEntries(all.filter((pair) => !stays(pair)))));
+  return { beside: new Map(all.filter(stays)), file, fileMetadata: new Map([[MARKER, ""]]) };
+}
+
+/** Without any white space, in values too: the client for C++ reads up to the first. */
+const asciiJson = (pairs: Readonly<Record<string, string>>): string =>
+  JSON.stringify(pairs).replace(/[^!-~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 /** Some writers let the application choose the end of the file's name. */
 export const instructionFiles = (suffix: string): Divided => ({
   fileBytesMax: INSTRUCTION_BYTES_MAX,
   fileOf: (body) => body + suffix,
   bodyOf: (file) => (file.endsWith(suffix) ? file.slice(0, -suffix.length) || undefined : undefined),
   awaits,
+  split,
   join,
 });
 

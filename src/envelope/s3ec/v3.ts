@@ -45,7 +45,7 @@ import { V3_RAW } from "./raw.ts";
 import { openerOf, readWrapped, V3_KMS_CONTEXT, wrapUnder, writtenWrap } from "./wrap.ts";
 
 const CONTENT = "115";
-const IV = new Uint8Array(GCM_IV_BYTES).fill(1);
+export const V3_IV: Uint8Array = new Uint8Array(GCM_IV_BYTES).fill(1);
 const KEY_BYTES = 32;
 const RAW_AES = "02";
 const GCM_WRAPPED_BYTES = GCM_IV_BYTES + KEY_BYTES + 16;
@@ -147,7 +147,18 @@ async function* withBodyKey(seal: Seal, key: DataKey, stream: (parameters: GcmPa
   check(seal, key);
   const bodyKey = bodyKeyOf(key.reveal(), bytesOf(seal.fixed, V3_MESSAGE_ID));
   try {
-    yield* stream({ key: bodyKey, iv: IV, aad: SUITE });
+    yield* stream({ key: bodyKey, iv: V3_IV, aad: SUITE });
+  } finally {
+    bodyKey.fill(0);
+  }
+}
+
+/** The key of the body itself, once the commitment has held: for a format that wraps that one. The caller wipes both. */
+export function derivedKey(seal: Seal, key: DataKey): DataKey {
+  check(seal, key);
+  const bodyKey = bodyKeyOf(key.reveal(), bytesOf(seal.fixed, V3_MESSAGE_ID));
+  try {
+    return new DataKey(bodyKey);
   } finally {
     bodyKey.fill(0);
   }

@@ -1,13 +1,14 @@
 /**
  * Tink ciphertext has no magic number: what sealift writes carries a mark in its metadata, and the mark decides.
  *
- *   metadata  sealift-tink       type of the data key, a slash, type of the prefix: AES_GCM/RAW; or KEYSET/JSON, KEYSET/BINARY
+ *   metadata  sealift-tink       type of the data key, a slash, type of the prefix: AES_GCM/RAW; or KEYSET/JSON, KEYSET/BINARY;
+ *                                after a second slash the associated data, in hexadecimal, where it is known: AES_GCM/RAW/0073
  *             sealift-tink-key   URI of the key that wraps the data key
  *
  * Tink's readers take no notice of it: they are given the bytes and told the rest.
  */
 import { keyScheme, type KeyUri, keyUri } from "../../core/key.ts";
-import { DEKS } from "./dek.ts";
+import { CONVERTED, DEKS } from "./dek.ts";
 import { malformed, unsupported } from "./fault.ts";
 import { PREFIXES, type PrefixType } from "./start.ts";
 
@@ -20,7 +21,12 @@ export interface Mark {
   readonly content: string;
   readonly prefixType: PrefixType;
   readonly key: KeyUri;
+  /** Hexadecimal; absent: empty, or unknown. */
+  readonly associated?: string | undefined;
 }
+
+/** What the bodies of S3EC V3 are bound to, its suite: no other is ever marked. */
+export const V3_ASSOCIATED = "0073";
 
 export const KEYSET = "KEYSET";
 export const KEYSET_FORMATS = ["JSON", "BINARY"] as const;
@@ -48,13 +54,15 @@ export function markIn(metadata: ReadonlyMap<string, string>): FoundMark | undef
   if (values.size < owns.length) throw malformed("a name of its mark stands twice, in two spellings");
   if (values.size < NAMES.length) throw malformed(`of its mark only ${owns.join()} is there`);
   const key = keyIn(values.get(TINK_KEY) ?? "");
-  const [content = "", form = "", ...more] = values.get(TINK_MARK)?.split("/") ?? [];
+  const [content = "", form = "", associated, ...more] = values.get(TINK_MARK)?.split("/") ?? [];
   const keyset = KEYSET_FORMATS.find((format) => content === KEYSET && format === form);
-  if (keyset !== undefined && more.length === 0) return { keyset, key, owns };
+  if (keyset !== undefined && associated === undefined) return { keyset, key, owns };
   const prefixType = PREFIXES.find((type) => type === form);
   if (prefixType === undefined || more.length > 0) throw malformed(`${TINK_MARK} is not TYPE/PREFIX`);
   if (!DEKS.has(content)) throw unsupported(`Tink data keys of type ${JSON.stringify(content.slice(0, 64))}`);
-  return { content, prefixType, key, owns };
+  if (associated === undefined) return { content, prefixType, key, owns };
+  if (associated === V3_ASSOCIATED && content === CONVERTED) return { content, prefixType, key, associated, owns };
+  throw malformed(`${TINK_MARK} names associated data that nobody writes`);
 }
 
 function keyIn(text: string): KeyUri {
@@ -67,8 +75,11 @@ function keyIn(text: string): KeyUri {
   throw malformed(`${TINK_KEY} is not the URI of a key that wraps`);
 }
 
+const typeIn = ({ content, prefixType, associated }: Mark): string =>
+  [content, prefixType, ...(associated === undefined ? [] : [associated])].join("/");
+
 export const marked = (mark: Mark | KeysetMark): ReadonlyMap<string, string> =>
   new Map([
-    [TINK_MARK, "keyset" in mark ? `${KEYSET}/${mark.keyset}` : `${mark.content}/${mark.prefixType}`],
+    [TINK_MARK, "keyset" in mark ? `${KEYSET}/${mark.keyset}` : typeIn(mark)],
     [TINK_KEY, mark.key],
   ]);

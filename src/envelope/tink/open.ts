@@ -1,5 +1,5 @@
 /**
- * Bodies under Tink's data keys, of all types that this runtime has a cipher for. Associated data is empty.
+ * Bodies under Tink's data keys, of all types that this runtime has a cipher for. Associated data is empty, but with AES-GCM.
  *
  *   AES-GCM, ChaCha20-Poly1305   | ciphertext | tag: 16 |
  *   XChaCha20-Poly1305           the same, under HChaCha20 of key and nonce, with the nonce 0: u32 | its last 8 bytes
@@ -21,10 +21,15 @@ const NO_BYTES = new Uint8Array();
 const LENGTH_BYTES = 8;
 
 /** Any change, a cut and an empty body end in the same SEAL_FORGED. Throws SEAL_UNSUPPORTED where there is no such cipher here. */
-export function openBody(ciphertext: ByteStream, dek: Dek, secrets: Secrets, nonce: Uint8Array): ByteStream {
+export function openBody(
+  ciphertext: ByteStream,
+  dek: Dek,
+  secrets: Secrets,
+  { nonce, associated }: { readonly nonce: Uint8Array; readonly associated: Uint8Array },
+): ByteStream {
   switch (dek.cipher) {
     case "aes-gcm":
-      return openGcm(ciphertext, { key: secrets.key, iv: nonce, aad: NO_BYTES, plainBytesMax: dek.plainBytesMax });
+      return openGcm(ciphertext, { key: secrets.key, iv: nonce, aad: associated, plainBytesMax: dek.plainBytesMax });
     case "chacha20-poly1305":
       return openChaCha(ciphertext, secrets.key, nonce);
     case "aes-ctr-hmac":

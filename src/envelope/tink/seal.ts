@@ -2,3 +2,5 @@
 export const NONCE = "nonce";
 export const PREFIX_TYPE = "prefix-type";
 export const PREFIX = "prefix";
+/** What readers have to pass as associated data; absent: nothing. */
+export const ASSOCIATED = "associated";

@@ -6,7 +6,7 @@
  *             | ciphertext: m | tag: 16 |                        open.ts; authenticates the reader's associated data too
  *
  * The key service binds nothing to the data key, neither additional data nor an encryption context. Associated data is stored nowhere:
- * it is taken to be empty, and only opening a whole body shows whether it was.
+ * it is taken to be empty unless the mark says otherwise, and only opening a whole body shows whether it was.
  */
 import { randomBytes } from "node:crypto";
 import { DataKey, type KeyContext, keyScheme, type KeyUri } from "../../core/key.ts";
@@ -17,12 +17,12 @@ import { headDecides } from "../foreign.ts";
 import { forged } from "../s3ec/forged.ts";
 import { sealGcm } from "../s3ec/gcm.ts";
 import { about } from "../s3ec/names.ts";
-import { adoptGcm } from "./adopt.ts";
+import { adoptedKey, adoptGcm } from "./adopt.ts";
 import { asAesGcmKey, CONVERTED, type Dek, DEKS, isAesGcm, type Secrets } from "./dek.ts";
 import { malformed, unsupported } from "./fault.ts";
 import { type KeysetMark, type Mark, markIn, marked } from "./marker.ts";
 import { openBody } from "./open.ts";
-import { NONCE, PREFIX, PREFIX_TYPE } from "./seal.ts";
+import { ASSOCIATED, NONCE, PREFIX, PREFIX_TYPE } from "./seal.ts";
 import { beginsStart, type PrefixType, readStart, type Start, startBytes, startSize, startWants } from "./start.ts";
 
 const FORMAT = "tink";
@@ -33,7 +33,7 @@ const UNCOMMITTED = ["uncommitted"] as const;
 const NOTE_ASSOCIATED = "Tink's associated data is not known: that the body opens is shown by its readers, not here";
 
 function parse(mark: Mark, owns: readonly string[], head: ObjectHead, bytes: Uint8Array): Seal {
-  const { content, prefixType, key } = mark;
+  const { content, prefixType, key, associated } = mark;
   const dek = dekOf(content);
   const { prefix, wrapped, nonce } = readStart(bytes, { prefixType, nonceBytes: dek.nonceBytes });
   const start = bytes.subarray(0, startSize({ prefix, wrapped, nonce }));
@@ -42,6 +42,7 @@ function parse(mark: Mark, owns: readonly string[], head: ObjectHead, bytes: Uin
     [NONCE, Buffer.from(nonce).toString("base64")],
     [PREFIX_TYPE, prefixType],
     [PREFIX, Buffer.from(prefix).toString("base64")],
+    ...(associated === undefined ? [] : [[ASSOCIATED, associated] as const]),
   ]);
   return {
     format: FORMAT,
@@ -107,7 +108,7 @@ function standing(seal: Seal): { readonly start: Start; readonly mark: Mark } {
   const prefixType = fixed.get(PREFIX_TYPE) as PrefixType;
   return {
     start: { prefix: bytesOf(PREFIX), wrapped: wrapped.bytes, nonce: bytesOf(NONCE) },
-    mark: { content, prefixType, key: wrapped.uri },
+    mark: { content, prefixType, key: wrapped.uri, associated: fixed.get(ASSOCIATED) },
   };
 }
 
@@ -166,7 +167,8 @@ async function* seal(plaintext: ByteStream, seal: Seal, dataKey: DataKey): ByteS
 }
 
 async function* open(ciphertext: ByteStream, seal: Seal, dataKey: DataKey): ByteStream {
-  yield* openBody(ciphertext, dekOf(seal.content), secretsOf(seal, dataKey), nonceOf(seal));
+  const associated = Buffer.from(seal.fixed.get(ASSOCIATED) ?? "", "hex");
+  yield* openBody(ciphertext, dekOf(seal.content), secretsOf(seal, dataKey), { nonce: nonceOf(seal), associated });
 }
 
 function sealedSize(plainBytes: number, { content }: Seal): number {
@@ -175,15 +177,18 @@ function sealedSize(plainBytes: number, { content }: Seal): number {
   throw new SealiftError("TOO_LARGE", `at most ${plainBytesMax} bytes of plaintext in one Tink ciphertext`);
 }
 
-/** `claim`: how objects without a mark are sealed, where the job says that there are such. */
-export const tinkWith = (claim: Mark | undefined): Envelope => ({
+/**
+ * `claim`: how objects without a mark are sealed, where the job says that there are such. `fromV3`: bodies of S3EC V3 become Tink's
+ * too, at the price that adopt.ts tells.
+ */
+export const tinkWith = (claim: Mark | undefined, fromV3 = false): Envelope => ({
   id: FORMAT,
   verifies: "at-end",
   wants: (head, start) => wants(head, start, claim),
   read: (head, start) => about(head.key, () => read(head, start, claim)),
   retarget,
-  adopt: adoptGcm,
-  adoptKey: (_seal, key) => asAesGcmKey(key),
+  adopt: (seal, to, bodyBytes) => adoptGcm(seal, to, { bodyBytes, fromV3 }),
+  adoptKey: adoptedKey,
   check,
   checksKeyAlone: true,
   write,

@@ -80,6 +80,12 @@ export function entryOf(name: string, isDirectory: boolean): Entry | undefined {
   return adds === undefined || name.length <= PIECE_CHARS ? undefined : { kind: "directory", name, adds };
 }
 
+/** `<leaf>@<version>`, and the same with `.tmp`: an object's bytes, or what an interrupted put has left. */
+export function isData(name: string): boolean {
+  const [, leaf] = /^(.*)@[0-9a-f]{24}(?:\.tmp)?$/.exec(name) ?? [];
+  return leaf !== undefined && unspell(leaf) !== undefined;
+}
+
 function unspell(spelled: string): string | undefined {
   if (spelled === "%") return "";
   if (!/^(?:[A-Za-z0-9_.-]|%[0-9A-F]{2})+$/.test(spelled)) return undefined;

@@ -73,7 +73,7 @@ function mayHold(entry: Entry, start: string, { prefix, after, until }: Span): b
   return after === undefined || start > after || after.startsWith(start);
 }
 
-async function* namesOf(path: string): AsyncGenerator<{ name: string; isDirectory: boolean }, void> {
+export async function* namesOf(path: string): AsyncGenerator<{ name: string; isDirectory: boolean }, void> {
   try {
     for await (const found of await opendir(path, { bufferSize: 512 })) {
       yield { name: found.name, isDirectory: found.isDirectory() };
