@@ -22,5 +22,5 @@ export function onAbort(signal: AbortSignal, leave: () => void): () => void {
 }
 
 function callAll(all: Set<() => void>): void {
-  for (const leave of [...all]) if (all.delete(leave)) leave();
+  for (const leave of Array.from(all)) if (all.delete(leave)) leave();
 }

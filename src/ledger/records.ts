@@ -247,7 +247,6 @@ export type PageLine = z.infer<typeof pageLine>;
 export type Problem = z.infer<typeof problem>;
 export type DoneRecord = z.infer<typeof done>;
 export type StandingRecord = z.infer<typeof standing>;
-export type SinceRecord = z.infer<typeof since>;
 export type BigRecord = z.infer<typeof big>;
 export type BigDoneRecord = z.infer<typeof bigDone>;
 export type CkptRecord = z.infer<typeof ckpt>;
