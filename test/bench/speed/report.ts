@@ -52,7 +52,7 @@ const methodOf = ({ argv, peers }: Whole): string[] => [
   "",
   "`naive` is a program by the official SDKs (test/bench/speed/programs/naive.ts), `floor` the four requests in a bare loop over sealift's own HTTP",
   "client, `pipe` a `node:http` GET piped into a PUT. rclone is given the flags that made it cheapest here (test/bench/speed/peers.ts); `rclone-untuned`",
-  "has only `--metadata`. It does no KMS work, and to Cloud Storage it is checked for bytes alone. s5cmd and aws-cli know one endpoint a command: they",
+  "has only `--metadata`. It does no KMS work, to Cloud Storage it is checked for bytes alone, and its second run compares no more than names and sizes. s5cmd and aws-cli know one endpoint a command: they",
   "cannot move between two, and are asked to list.",
   "",
   ...peers.map(({ name, version }) => `- ${name}: ${version}`),

@@ -1,6 +1,6 @@
 /** What is to be done, and how sealift and the small programs are told: each moves a dataset into a fresh bucket. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Expected } from "./lean/check.ts";
 import type { Command } from "./measure.ts";
@@ -67,6 +67,12 @@ export function shoresOf(world: Places, route: Route) {
   };
 }
 
+/** Worker processes inherit it. */
+const profiling = (folder: string): Record<string, string> => ({
+  NODE_OPTIONS: `--import ${new URL("./programs/profiled.js", import.meta.url).href}`,
+  BENCH_PROFILE: resolve(folder),
+});
+
 /** The built program as its users run it; Redis is named, so that its processor time can be told apart. */
 export async function sealift({ world, dataset, bucket }: Task, settings: SealiftSettings): Promise<Command> {
   const { route, fallback, workers, profile } = settings;
@@ -90,7 +96,7 @@ export async function sealift({ world, dataset, bucket }: Task, settings: Sealif
     SEALIFT_STATE_DIR: state,
     SEALIFT_REDIS: world.redis.address,
     SEALIFT_LOG_LEVEL: "warn",
-    ...(profile === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }),
+    ...(profile === undefined ? {} : profiling(profile)),
   };
   const count = workers === undefined ? [] : ["--workers", String(workers)];
   return { argv: [process.execPath, program("../../../src/main.js"), "run", path, "--json", ...count], env };

@@ -6,7 +6,7 @@ export interface Expected {
   readonly dataset: Dataset;
   /** CRC32C of each content, as the source has it stored. */
   readonly crcs: readonly number[];
-  /** rewrapped: the same bytes, the data key under the destination's key. same: bytes and metadata as they were. bytes: no look at metadata. */
+  /** rewrapped: the same bytes, the data key under the destination's key. same: bytes as they were, and an envelope where there was one. bytes: no look at metadata. */
   readonly how: "rewrapped" | "same" | "bytes" | "resealed";
   /** Keys begin with it at the destination. */
   readonly prefix?: string | undefined;
