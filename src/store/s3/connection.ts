@@ -5,7 +5,8 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { SealiftError } from "../../core/error.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
-import { bodyLength, type HttpBody, HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { type HttpBody, HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { bodyLength } from "../../wire/sendable.ts";
 import type { AwsCredentials } from "../../wire/sigv4.ts";
 import { bodySha256, encodeKeyPath, encodeQuery, signRequest, UNSIGNED_PAYLOAD } from "../../wire/sigv4.ts";
 import { readRefusal, type Refusal, refusalError } from "./refusal.ts";
