@@ -72,7 +72,9 @@ export class Body implements AsyncIterableIterator<Uint8Array, undefined, undefi
 
   filled(count: number): void {
     this.#until += count;
-    if (this.#until === CHUNK_BYTES) this.#rotate();
+    if (this.#until < CHUNK_BYTES) return;
+    this.#rotate();
+    this.#serve();
   }
 
   append(bytes: Buffer, from: number, until: number): void {
@@ -85,6 +87,7 @@ export class Body implements AsyncIterableIterator<Uint8Array, undefined, undefi
       at += count;
       if (this.#until === this.#capacity(buffer)) this.#rotate();
     }
+    if (this.#queue.length > 0) this.#serve();
   }
 
   /** Nothing more has come so far: a reader that waits gets what is there. */
