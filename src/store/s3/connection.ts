@@ -5,7 +5,7 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { SealiftError } from "../../core/error.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
-import { type HttpBody, HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { type HttpBody, HttpClient, type HttpKind, type HttpResponse } from "../../wire/http.ts";
 import { bodyLength } from "../../wire/sendable.ts";
 import type { AwsCredentials } from "../../wire/sigv4.ts";
 import { bodySha256, encodeKeyPath, encodeQuery, signRequest, UNSIGNED_PAYLOAD } from "../../wire/sigv4.ts";
@@ -22,6 +22,7 @@ export interface ConnectionOptions {
   readonly requesterPays?: boolean | undefined;
   readonly allowInsecureEndpoint?: boolean | undefined;
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
   readonly now?: (() => Date) | undefined;
 }
 
@@ -133,7 +134,12 @@ export class Connection {
     this.name = `s3://${options.bucket} at ${door.origin}`;
     this.#door = door;
     this.#host = new URL(door.origin).host;
-    this.#http = new HttpClient({ origin: door.origin, ca: options.ca, connections: options.connections });
+    this.#http = new HttpClient({
+      origin: door.origin,
+      ca: options.ca,
+      connections: options.connections,
+      http: options.http,
+    });
     this.#sdk = sdk;
     this.#now = options.now ?? (() => new Date());
     this.#extra = options.requesterPays ? { "x-amz-request-payer": "requester" } : {};
