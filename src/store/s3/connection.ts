@@ -124,6 +124,8 @@ export class Connection {
   readonly name: string;
   readonly #door: Door;
   readonly #host: string;
+  /** TLS protects bodies from change; without it their signature does, also on this machine, where a tunnel may begin. */
+  readonly #isTls: boolean;
   readonly #http: HttpClient;
   readonly #sdk: S3Client;
   readonly #now: () => Date;
@@ -134,6 +136,7 @@ export class Connection {
     this.name = `s3://${options.bucket} at ${door.origin}`;
     this.#door = door;
     this.#host = new URL(door.origin).host;
+    this.#isTls = door.origin.startsWith("https:");
     this.#http = new HttpClient({
       origin: door.origin,
       ca: options.ca,
@@ -153,13 +156,12 @@ export class Connection {
   async send(request: S3Request): Promise<HttpResponse> {
     request.signal.throwIfAborted();
     const { method, body, signal } = request;
-    const { origin, basePath, region, service } = this.#door;
+    const { basePath, region, service } = this.#door;
     const path = request.key === undefined ? basePath || "/" : `${basePath}/${keyPath(request.key)}`;
     const query = request.query ?? {};
     const headers: Record<string, string> = { ...request.headers, ...this.#extra, host: this.#host };
     if (method === "PUT" || method === "POST") headers["content-length"] = String(bodyLength(body));
-    // TLS protects the body from change; without it the signature does.
-    const payloadHash = origin.startsWith("https:") ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
+    const payloadHash = this.#isTls ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
     const credentials = await this.credentials();
     const signed = { method, path, query, headers, payloadHash, credentials, region, service, now: this.#now() };
     const encoded = encodeQuery(query);
