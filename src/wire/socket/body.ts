@@ -22,8 +22,8 @@ const FIRST_BYTES = 16 * 1024;
 
 type Result = IteratorResult<Uint8Array, undefined>;
 interface Waiting {
-  resolve(result: Result): void;
-  reject(error: unknown): void;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
 }
 type Mode = "read" | "whole" | "discard";
 
