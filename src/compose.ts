@@ -17,6 +17,7 @@ import { limitKms, Limiters, sharedResource } from "./kms/limiter.ts";
 import type { ObjectStore } from "./store/store.ts";
 import { RewrappedKeys } from "./transfer/rewrapped.ts";
 import type { Shores } from "./transfer/shores.ts";
+import type { HttpKind } from "./wire/http.ts";
 
 /** Bytes of bodies that a process may hold in memory, whatever the number of objects in flight. */
 const BUFFERED_BYTES_MAX = 80 * 1024 * 1024;
@@ -26,6 +27,8 @@ export interface Budgets {
   readonly buffer: Budget;
   /** Sockets to one store or key service. */
   readonly connections?: number | undefined;
+  /** Which HTTP client speaks to stores and key services; absent: the one over plain sockets. */
+  readonly http?: HttpKind | undefined;
   /** How the key services of a job are asked; absent: as fast as calls are made. */
   readonly pace?: { readonly limiters: Limiters; readonly ceiling: Ceiling } | undefined;
 }
@@ -96,6 +99,7 @@ async function openDriver(url: StoreUrl, shore: Shore, budgets: Budgets): Promis
       ca: pem(shore.caFile),
       allowInsecureEndpoint: shore.allowInsecureEndpoint,
       connections: budgets.connections,
+      http: budgets.http,
     }),
     buffer: budgets.buffer,
   };
@@ -143,9 +147,10 @@ export async function openKms(
   budgets: Budgets = processBudgets(),
 ): Promise<Kms> {
   const { access, only } = settings;
+  const { connections, http } = budgets;
   if (scheme === "local" || scheme === "local-rsa") return openKeyFiles(scheme, settings);
   const { endpoint, allowInsecureEndpoint } = access;
-  const common = given({ endpoint, ca: pem(access.caFile), allowInsecureEndpoint, connections: budgets.connections });
+  const common = given({ endpoint, ca: pem(access.caFile), allowInsecureEndpoint, connections, http });
   if (scheme === "gcp-kms") {
     const { openGcpKms } = await import("./kms/gcp/gcp.ts");
     const { grpcEndpoint, transport, anonymous, credentialsFile } = access;

@@ -7,7 +7,7 @@
  *     for await (const chunk of text) process.stdout.write(chunk);
  */
 import { Readable } from "node:stream";
-import { kmsAccess, openKms, openStore } from "./compose.ts";
+import { type Budgets, kmsAccess, openKms, openStore, processBudgets } from "./compose.ts";
 import { envelopesWith, type FormatOptions } from "./compose/envelopes.ts";
 import { parseShore, parseTink } from "./config/job.ts";
 import { parseStoreUrl } from "./config/url.ts";
@@ -69,18 +69,24 @@ export interface OpenedObject {
   close(): Promise<void>;
 }
 
+interface ReadOptions {
+  readonly unverified: boolean;
+  readonly signal: AbortSignal;
+  readonly budgets?: Budgets | undefined;
+}
+
 export async function openObject(
   { shore, key, localDirectory, formats }: ObjectPlace,
-  { unverified, signal }: { readonly unverified: boolean; readonly signal: AbortSignal },
+  { unverified, signal, budgets = processBudgets() }: ReadOptions,
 ): Promise<OpenedObject> {
   const opened: { close(): Promise<void> }[] = [];
   const close = async () => void (await Promise.allSettled(opened.map((one) => one.close())));
   try {
-    const { store } = await openStore(shore);
+    const { store } = await openStore(shore, budgets);
     opened.push(store);
     const envelopes = envelopesWith(formats);
     const sealed = await readSeal(store, key, envelopes, signal);
-    const kms = await kmsFor(sealed, shore, localDirectory);
+    const kms = await kmsFor(sealed, shore, localDirectory, budgets);
     opened.push(...kms);
     return { body: named(key, release({ store, sealed, envelopes, kms, unverified, signal })), close };
   } catch (error) {
@@ -101,14 +107,19 @@ async function* named(key: string, body: ByteStream): ByteStream {
  * Only the key services that the envelope names are opened: others may have no credentials here. Where it names several, those of key
  * files are left out when no directory is given.
  */
-async function kmsFor({ seal }: Sealed, shore: Shore, localDirectory: string | undefined): Promise<readonly Kms[]> {
+async function kmsFor(
+  { seal }: Sealed,
+  shore: Shore,
+  localDirectory: string | undefined,
+  budgets: Budgets,
+): Promise<readonly Kms[]> {
   const named = [...new Set(wrappedKeys(seal).map(({ scheme }) => scheme))];
   const there = named.filter((scheme) => localDirectory !== undefined || !scheme.startsWith("local"));
   const schemes = there.length > 0 ? there : named.slice(0, 1);
   const opened: Kms[] = [];
   try {
     for (const scheme of schemes)
-      opened.push(await openKms(scheme, { access: kmsAccess(shore, scheme), localDirectory }));
+      opened.push(await openKms(scheme, { access: kmsAccess(shore, scheme), localDirectory }, budgets));
     return opened;
   } catch (error) {
     await Promise.allSettled(opened.map((one) => one.close()));

@@ -8,6 +8,7 @@ import { type Adopted, adoptPages, beginAdoption } from "../pipeline/adopt.ts";
 import { countText } from "./amounts.ts";
 import { refuseStrangers } from "../transfer/preflight.ts";
 import type { Command, Invocation } from "./command.ts";
+import { budgetsOf } from "./http.ts";
 import { FLEET_OPTIONS } from "./follow.ts";
 import { readJob } from "./jobfile.ts";
 import { openSession, type Session, STATE_OPTIONS } from "./session.ts";
@@ -40,7 +41,10 @@ async function adoptJob(invocation: Invocation, { control }: Session, job: Job, 
   const { flags, log, json, output } = invocation;
   await control.ledger.probe(control.signal);
   const plan = await beginAdoption(control, mid, job, parseStoreUrl(job.source.url).prefix);
-  const work = await openWorkAt({ source: undefined, destination: undefined })(plan, new OwnCeiling());
+  const work = await openWorkAt({ source: undefined, destination: undefined }, budgetsOf(invocation))(
+    plan,
+    new OwnCeiling(),
+  );
   const atOnce = flags.number("transfers", 1, 10_000) ?? job.options.transfers;
   let saidMs = Date.now();
   const onPage = ({ pages, objects }: Adopted) => {

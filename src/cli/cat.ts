@@ -2,6 +2,7 @@
 import { openObject } from "../reader.ts";
 import { ACCESS_OPTIONS, FORMAT_OPTIONS, KMS_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
+import { budgetsOf } from "./http.ts";
 
 export const cat: Command = {
   name: "cat",
@@ -20,7 +21,11 @@ export const cat: Command = {
   run: async (invocation) => {
     const { flags, output, signal } = invocation;
     const access = await objectAccess(invocation);
-    const opened = await openObject(access, { unverified: flags.is("unverified"), signal });
+    const opened = await openObject(access, {
+      unverified: flags.is("unverified"),
+      signal,
+      budgets: budgetsOf(invocation),
+    });
     try {
       for await (const chunk of opened.body) await output.bytes(chunk);
       return 0;

@@ -7,6 +7,7 @@ import { bodyBytes } from "../envelope/envelope.ts";
 import { readSeal, type Sealed } from "../transfer/sealed.ts";
 import { ACCESS_OPTIONS, FORMAT_OPTIONS, objectAccess } from "./access.ts";
 import type { Command } from "./command.ts";
+import { budgetsOf } from "./http.ts";
 import { printable } from "./output.ts";
 
 export const inspect: Command = {
@@ -17,7 +18,7 @@ export const inspect: Command = {
   positionalsMax: 1,
   run: async (invocation) => {
     const { shore, key, formats } = await objectAccess(invocation);
-    const { store } = await openStore(shore);
+    const { store } = await openStore(shore, budgetsOf(invocation));
     try {
       const sealed = await readSeal(store, key, envelopesWith(formats), invocation.signal);
       const report = { store: store.name, ...describe(sealed) };

@@ -14,6 +14,7 @@ import { countText, sizeText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
 import { FLEET_OPTIONS } from "./follow.ts";
 import { readJob } from "./jobfile.ts";
+import { budgetsOf } from "./http.ts";
 import { Openings } from "./openings.ts";
 import { survey } from "./survey.ts";
 
@@ -43,7 +44,7 @@ export const plan: Command = {
   positionalsMax: 1,
   run: async (invocation) => {
     const job = await readJob(invocation.positionals[0]);
-    const shores = await openShores(job);
+    const shores = await openShores(job, budgetsOf(invocation));
     try {
       return await planJob(invocation, job, shores);
     } finally {

@@ -26,6 +26,11 @@ export interface Stage {
 /** Flags of every verb. */
 export const EVERYWHERE: Options = {
   help: { type: "boolean", short: "h", means: "print help and end" },
+  http: {
+    type: "string",
+    value: "socket|undici",
+    means: "HTTP client for clouds; undici is the way out if socket fails",
+  },
   json: { type: "boolean", means: "print results as JSON on stdout" },
   "log-format": { type: "string", value: "text|json", means: "logs on stderr for people (text) or machines (json)" },
   "log-level": { type: "string", value: "LEVEL", means: `one of ${LOG_LEVELS.join(", ")}; default info` },

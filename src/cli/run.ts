@@ -16,6 +16,7 @@ import type { MigrationStatus } from "../pipeline/status.ts";
 import { preflight } from "../transfer/preflight.ts";
 import type { Command, Invocation } from "./command.ts";
 import { endText, exitCodeOf, FLEET_OPTIONS, work } from "./follow.ts";
+import { budgetsOf } from "./http.ts";
 import { readJob } from "./jobfile.ts";
 import { openSessionWithRedis, type Session, STATE_OPTIONS, workerEnvironment } from "./session.ts";
 
@@ -77,7 +78,7 @@ async function checkBefore(invocation: Invocation, session: WithRedis, job: Job,
   const { redis, ledger } = session.control;
   if (redis) await checkRedis(redis, flags.is("allow-volatile-redis"));
   await ledger.probe(signal);
-  const shores = await openShores(job);
+  const shores = await openShores(job, budgetsOf(invocation));
   try {
     const warnings = await preflight(shores, rulesOf(job, mid, Date.now()), signal);
     for (const warning of warnings) log.warn({ migration: mid }, warning);

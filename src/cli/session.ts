@@ -9,6 +9,7 @@ import { startPrivateRedis } from "../pipeline/private.ts";
 import { connectRedis, pingRedis, type RedisAddress } from "../pipeline/redis.ts";
 import { runningPrivateRedis } from "../pipeline/private.ts";
 import type { Invocation, Options } from "./command.ts";
+import { budgetsOf } from "./http.ts";
 
 /** Flags that say where state lives; every one of them is an environment variable too, which is how workers inherit them. */
 export const STATE_OPTIONS: Options = {
@@ -69,6 +70,7 @@ export function workerEnvironment(invocation: Invocation, redis: RedisAddress | 
     SEALIFT_REDIS: redis,
     SEALIFT_STATE_DIR: environment.stateDirectory,
     SEALIFT_LOG_FORMAT: flags.text("log-format"),
+    SEALIFT_HTTP: flags.text("http"),
     SEALIFT_LOG_LEVEL: flags.text("log-level"),
     SEALIFT_ALLOW_VOLATILE_REDIS: flags.is("allow-volatile-redis") ? "true" : undefined,
     SEALIFT_TRANSFERS: flags.text("transfers"),
@@ -116,7 +118,7 @@ async function assemble(
   const { log, signal } = invocation;
   if (redis !== undefined) await pingRedis(redis, 5000);
   if (!isLedgerNamed(invocation)) await ensurePrivate(invocation.environment.stateDirectory);
-  const opened: OpenedLedger = await openLedger(ledgerShore(invocation));
+  const opened: OpenedLedger = await openLedger(ledgerShore(invocation), budgetsOf(invocation));
   const connection =
     redis === undefined ? undefined : connectRedis(redis, (reason) => log.debug({ reason }, "redis connection"));
   return {

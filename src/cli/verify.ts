@@ -12,6 +12,7 @@ import { countText, table } from "./amounts.ts";
 import type { Command, Invocation } from "./command.ts";
 import { FLEET_OPTIONS } from "./follow.ts";
 import { readJob } from "./jobfile.ts";
+import { budgetsOf } from "./http.ts";
 import { survey } from "./survey.ts";
 
 const VERDICTS: readonly Verdict[] = ["same", "missing", "different", "unproven", "filtered"];
@@ -33,7 +34,7 @@ export const verify: Command = {
   positionalsMax: 1,
   run: async (invocation) => {
     const job = await readJob(invocation.positionals[0]);
-    const shores = await openShores(job);
+    const shores = await openShores(job, budgetsOf(invocation));
     try {
       return await compare(invocation, job, shores);
     } finally {

@@ -9,6 +9,7 @@ import type { Command, Invocation } from "./command.ts";
 import { usage } from "./flags.ts";
 import { FLEET_OPTIONS, RATE_OPTIONS, rateOf } from "./follow.ts";
 import { ledgerShore, STATE_OPTIONS } from "./session.ts";
+import { budgetsOf } from "./http.ts";
 import { runningPrivateRedis } from "../pipeline/private.ts";
 
 const TRANSFERS = 64;
@@ -63,13 +64,16 @@ async function takePart(invocation: Invocation, kind: WorkerKind): Promise<Runni
   const redis = flags.text("redis") ?? environment.redisUrl ?? (await runningPrivateRedis(environment.stateDirectory));
   if (redis === undefined)
     throw usage("a worker needs --redis (or REDIS_URL), or a private Redis that a `sealift run` has started");
-  const { ledger } = await openLedger(ledgerShore(invocation));
+  const { ledger } = await openLedger(ledgerShore(invocation), budgetsOf(invocation));
   const stallMs = flags.number("stall", 500, 3_600_000);
   const running = await startWorkerProcess({
     kind,
     redis,
     ledger,
-    open: openWorkAt({ source: rateOf(flags, "kms-rps"), destination: rateOf(flags, "dst-kms-rps") }),
+    open: openWorkAt(
+      { source: rateOf(flags, "kms-rps"), destination: rateOf(flags, "dst-kms-rps") },
+      budgetsOf(invocation),
+    ),
     paces: processPaces,
     log,
     transfers: flags.number("transfers", 1, 10_000) ?? TRANSFERS,

@@ -1,5 +1,5 @@
 /** A migration as a worker meets it: the plan in the ledger becomes open shores and rules. Also the ledger itself, from its URL. */
-import { openShores, openStore, processBudgets } from "../compose.ts";
+import { type Budgets, openShores, openStore, processBudgets } from "../compose.ts";
 import { parseJob, sealedIn } from "../config/job.ts";
 import { parseStoreUrl } from "../config/url.ts";
 import { compileFilter, matching, sizeBytes } from "../core/filter.ts";
@@ -16,10 +16,10 @@ export interface OpenedLedger {
   close(): Promise<void>;
 }
 
-export async function openLedger(shore: Shore): Promise<OpenedLedger> {
+export async function openLedger(shore: Shore, budgets: Budgets = processBudgets()): Promise<OpenedLedger> {
   const url = parseStoreUrl(shore.url);
   if (url.scheme === "file") await ensureGuarded(url.root);
-  const { store, prefix } = await openStore(shore, processBudgets());
+  const { store, prefix } = await openStore(shore, budgets);
   // A ledger at `s3://bucket/name` lives under `name/`.
   const root = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
   return { ledger: new Ledger(store, root), close: () => store.close() };
@@ -35,13 +35,12 @@ export interface Rates {
 }
 
 export const openWorkAt =
-  (rates: Rates): OpenWork =>
+  (rates: Rates, budgets: Budgets = processBudgets()): OpenWork =>
   async (plan, ceiling) =>
-    openWork(plan, ceiling, rates);
+    openWork(plan, ceiling, rates, budgets);
 
-async function openWork(plan: PlanRecord, ceiling: Ceiling, rates: Rates): Promise<Work> {
+async function openWork(plan: PlanRecord, ceiling: Ceiling, rates: Rates, budgets: Budgets): Promise<Work> {
   const job = jobOf(plan);
-  const budgets = processBudgets();
   return {
     plan,
     shores: await openShores(atRates(job, rates), { ...budgets, pace: budgets.pace && { ...budgets.pace, ceiling } }),

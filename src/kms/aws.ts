@@ -7,6 +7,7 @@ import { KMSClient } from "@aws-sdk/client-kms";
 import { type Code, SealiftError } from "../core/error.ts";
 import { DataKey, type KeyContext, type KeyUri, keyName, keyScheme, keyUri, type WrappedKey } from "../core/key.ts";
 import { checkEndpoint } from "../wire/endpoint.ts";
+import type { HttpKind } from "../wire/http.ts";
 import type { AwsCredentials } from "../wire/sigv4.ts";
 import { type Answer, bytesField, cannotOpen, checkDataKeySize, isPlausible, nameOf, textField } from "./answer.ts";
 import { AwsRegion } from "./aws/call.ts";
@@ -27,6 +28,7 @@ export interface AwsKmsOptions {
   readonly only?: KeyUri | undefined;
   /** Sockets per Region. */
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
   readonly now?: (() => Date) | undefined;
 }
 
@@ -174,10 +176,10 @@ class AwsKms implements Kms {
   }
 
   async #open(region: string): Promise<AwsRegion> {
-    const { endpoint, allowInsecureEndpoint: allowInsecure, ca, connections, now } = this.#options;
+    const { endpoint, allowInsecureEndpoint: allowInsecure, ca, connections, http, now } = this.#options;
     const origin = checkEndpoint(endpoint ?? (await this.#endpointBySdk(region)), { allowInsecure });
     const credentials = () => this.#credentials();
-    return new AwsRegion({ region, origin, credentials, ca, connections, now: now ?? (() => new Date()) });
+    return new AwsRegion({ region, origin, credentials, ca, connections, http, now: now ?? (() => new Date()) });
   }
 
   async #endpointBySdk(Region: string): Promise<string> {

@@ -147,7 +147,7 @@ const resolver = (...addresses: string[]) =>
       addresses.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })),
     )) as unknown as typeof lookup;
 
-describe("a name that leads to", () => {
+describe.each(["socket", "undici"] as const)("by %s, a name that leads to", (kind) => {
   let server: Proxy;
   let port = "";
   beforeAll(async () => {
@@ -157,7 +157,11 @@ describe("a name that leads to", () => {
   afterAll(() => server.close());
 
   const ask = async (name: string, ...addresses: string[]): Promise<string> => {
-    const http = new HttpClient({ origin: `http://${name}:${port}`, lookup: guardedLookup(resolver(...addresses)) });
+    const http = new HttpClient({
+      origin: `http://${name}:${port}`,
+      lookup: guardedLookup(resolver(...addresses)),
+      http: kind,
+    });
     try {
       const response = await http.send({ method: "GET", path: "/", headers: {}, signal: NEVER });
       return await response.text();
@@ -203,8 +207,14 @@ describe("a name that leads to", () => {
     expect(await once_()).toMatch(/leads to 169\.254\.169\.254/);
   });
 
+  it("(an address that is one by its own text is not connected to either)", () => {
+    for (const origin of ["http://169.254.169.254", "https://[fd00:ec2::254]"]) {
+      expect(() => new HttpClient({ origin, http: kind })).toThrow(/metadata address/);
+    }
+  });
+
   it("(the guard is what HttpClient uses unless a test says otherwise)", async () => {
-    const http = new HttpClient({ origin: `http://localhost:${port}` });
+    const http = new HttpClient({ origin: `http://localhost:${port}`, http: kind });
     const response = await http.send({ method: "GET", path: "/", headers: {}, signal: NEVER });
     expect(await response.text()).toBe("here");
     await http.close();

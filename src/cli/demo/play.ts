@@ -17,6 +17,7 @@ import { migrationStatus, type MigrationStatus } from "../../pipeline/status.ts"
 import { preflight } from "../../transfer/preflight.ts";
 import type { Shores } from "../../transfer/shores.ts";
 import type { Invocation } from "../command.ts";
+import { budgetsOf } from "../http.ts";
 import { Fleet } from "../fleet.ts";
 import { isEnded } from "../follow.ts";
 import { openProgress } from "../progress.ts";
@@ -49,7 +50,7 @@ export async function playDemo(invocation: Invocation): Promise<ExitCode> {
 async function play(invocation: Invocation, clouds: Clouds): Promise<ExitCode> {
   const say = invocation.json ? () => undefined : invocation.output.line;
   const job = parseJob(JSON.stringify(clouds.job), "the demo's job");
-  const shores = await openShores(job);
+  const shores = await openShores(job, budgetsOf(invocation));
   const session = await openSessionWithRedis(invocation);
   try {
     say("Seeding a bucket as years of applications would have left it ...");

@@ -1,5 +1,5 @@
 /** One Region's AWS KMS: JSON 1.1 (`POST /`, `X-Amz-Target: TrentService.<Operation>`), signed by hand, never retried here. */
-import { HttpClient } from "../../wire/http.ts";
+import { HttpClient, type HttpKind } from "../../wire/http.ts";
 import { type AwsCredentials, sha256Hex, signRequest } from "../../wire/sigv4.ts";
 import { ANSWER_BYTES_MAX, type Answer, parseAnswer } from "../answer.ts";
 import { refusal, typeOf } from "./refusal.ts";
@@ -10,6 +10,7 @@ export interface RegionOptions {
   readonly credentials: () => Promise<AwsCredentials>;
   readonly ca: string | undefined;
   readonly connections: number | undefined;
+  readonly http: HttpKind | undefined;
   readonly now: () => Date;
 }
 
@@ -29,11 +30,11 @@ export class AwsRegion {
   readonly #http: HttpClient;
 
   constructor(options: RegionOptions) {
-    const { origin, ca, connections } = options;
+    const { origin, ca, connections, http } = options;
     this.region = options.region;
     this.#options = options;
     this.#host = new URL(origin).host;
-    this.#http = new HttpClient({ origin, ca, connections, timeoutMs: 30_000 });
+    this.#http = new HttpClient({ origin, ca, connections, http, timeoutMs: 30_000 });
   }
 
   /** The answer, or a classified error. A dry run that would have succeeded is a success and answers nothing. */

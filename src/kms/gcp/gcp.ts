@@ -18,6 +18,7 @@ import {
 } from "../../core/key.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
 import { type GoogleTokens, googleTokens } from "../../wire/google.ts";
+import type { HttpKind } from "../../wire/http.ts";
 import { cannotOpen, checkDataKeySize, isPlausible, nameOf } from "../answer.ts";
 import type { Kms, Unwrapped } from "../kms.ts";
 import { GrpcTransport } from "./grpc.ts";
@@ -37,6 +38,7 @@ export interface GcpKmsOptions {
   readonly allowInsecureEndpoint?: boolean | undefined;
   /** Sockets; gRPC takes one. */
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
 }
 
 const ENDPOINT = "https://cloudkms.googleapis.com";
@@ -49,11 +51,11 @@ export function openGcpKms(options: GcpKmsOptions = {}): Kms {
 }
 
 function openRest(
-  { endpoint, ca, connections, allowInsecureEndpoint }: GcpKmsOptions,
+  { endpoint, ca, connections, http, allowInsecureEndpoint }: GcpKmsOptions,
   tokens: GoogleTokens,
 ): GcpTransport {
   const origin = checkEndpoint(endpoint ?? ENDPOINT, { allowInsecure: allowInsecureEndpoint });
-  return new RestTransport({ origin, tokens, ca, connections });
+  return new RestTransport({ origin, tokens, ca, connections, http });
 }
 
 function openGrpc({ grpcEndpoint, ca, allowInsecureEndpoint }: GcpKmsOptions, tokens: GoogleTokens): GcpTransport {

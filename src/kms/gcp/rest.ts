@@ -2,7 +2,7 @@
 import { crc32c } from "../../core/crc32c.ts";
 import type { SealiftError } from "../../core/error.ts";
 import type { GoogleTokens } from "../../wire/google.ts";
-import { HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { HttpClient, type HttpKind, type HttpResponse } from "../../wire/http.ts";
 import { ANSWER_BYTES_MAX, type Answer, bytesField, parseAnswer, retryAfterMs, textField } from "../answer.ts";
 import { CANONICAL, type Failure, refusal } from "./refusal.ts";
 import { crcOf, type Decrypted, type Described, type Encrypted, type GcpTransport } from "./transport.ts";
@@ -12,6 +12,7 @@ export interface RestOptions {
   readonly tokens: GoogleTokens;
   readonly ca?: string | undefined;
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
 }
 
 type Operation = Failure["operation"];
@@ -21,8 +22,8 @@ export class RestTransport implements GcpTransport {
   readonly #tokens: GoogleTokens;
 
   constructor(options: RestOptions) {
-    const { origin, ca, connections, tokens } = options;
-    this.#http = new HttpClient({ origin, ca, connections, timeoutMs: 30_000 });
+    const { origin, ca, connections, http, tokens } = options;
+    this.#http = new HttpClient({ origin, ca, connections, http, timeoutMs: 30_000 });
     this.#tokens = tokens;
   }
 

@@ -12,7 +12,7 @@ import { SealiftError } from "../../core/error.ts";
 import type { ByteStream, KeyRange, ObjectHead } from "../../core/object.ts";
 import { checkEndpoint } from "../../wire/endpoint.ts";
 import { googleTokens } from "../../wire/google.ts";
-import { HttpClient } from "../../wire/http.ts";
+import { HttpClient, type HttpKind } from "../../wire/http.ts";
 import { checkName, checkPut } from "../fit.ts";
 import type {
   ListPage,
@@ -65,6 +65,7 @@ export interface GcsOptions {
   /** Bytes of bodies that may be held in memory, shared by all stores of the process. */
   readonly buffer: Budget;
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
   /** Of a resumable upload; bodies of up to four chunks go out in one request. */
   readonly chunkBytes?: number | undefined;
 }
@@ -77,7 +78,7 @@ export async function openGcsStore(options: GcsOptions): Promise<ObjectStore> {
   }
   const origin = checkEndpoint(options.endpoint ?? ENDPOINT, { allowInsecure: options.allowInsecureEndpoint ?? false });
   const tokens = googleTokens({ credentialsFile, anonymous, scopes: [SCOPE] });
-  const http = new HttpClient({ origin, ca, connections });
+  const http = new HttpClient({ origin, ca, connections, http: options.http });
   return new GcsStore({ api: new GcsApi(bucket, http, tokens, userProject), buffer, chunkBytes }, http);
 }
 

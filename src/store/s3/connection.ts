@@ -5,7 +5,8 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { SealiftError } from "../../core/error.ts";
 import { checkEndpoint, isLoopbackOrigin } from "../../wire/endpoint.ts";
-import { bodyLength, type HttpBody, HttpClient, type HttpResponse } from "../../wire/http.ts";
+import { type HttpBody, HttpClient, type HttpKind, type HttpResponse } from "../../wire/http.ts";
+import { bodyLength } from "../../wire/sendable.ts";
 import type { AwsCredentials } from "../../wire/sigv4.ts";
 import { bodySha256, encodeKeyPath, encodeQuery, signRequest, UNSIGNED_PAYLOAD } from "../../wire/sigv4.ts";
 import { readRefusal, type Refusal, refusalError } from "./refusal.ts";
@@ -21,6 +22,7 @@ export interface ConnectionOptions {
   readonly requesterPays?: boolean | undefined;
   readonly allowInsecureEndpoint?: boolean | undefined;
   readonly connections?: number | undefined;
+  readonly http?: HttpKind | undefined;
   readonly now?: (() => Date) | undefined;
 }
 
@@ -122,6 +124,8 @@ export class Connection {
   readonly name: string;
   readonly #door: Door;
   readonly #host: string;
+  /** TLS protects bodies from change; without it their signature does, also on this machine, where a tunnel may begin. */
+  readonly #isTls: boolean;
   readonly #http: HttpClient;
   readonly #sdk: S3Client;
   readonly #now: () => Date;
@@ -132,7 +136,13 @@ export class Connection {
     this.name = `s3://${options.bucket} at ${door.origin}`;
     this.#door = door;
     this.#host = new URL(door.origin).host;
-    this.#http = new HttpClient({ origin: door.origin, ca: options.ca, connections: options.connections });
+    this.#isTls = door.origin.startsWith("https:");
+    this.#http = new HttpClient({
+      origin: door.origin,
+      ca: options.ca,
+      connections: options.connections,
+      http: options.http,
+    });
     this.#sdk = sdk;
     this.#now = options.now ?? (() => new Date());
     this.#extra = options.requesterPays ? { "x-amz-request-payer": "requester" } : {};
@@ -146,13 +156,12 @@ export class Connection {
   async send(request: S3Request): Promise<HttpResponse> {
     request.signal.throwIfAborted();
     const { method, body, signal } = request;
-    const { origin, basePath, region, service } = this.#door;
+    const { basePath, region, service } = this.#door;
     const path = request.key === undefined ? basePath || "/" : `${basePath}/${keyPath(request.key)}`;
     const query = request.query ?? {};
     const headers: Record<string, string> = { ...request.headers, ...this.#extra, host: this.#host };
     if (method === "PUT" || method === "POST") headers["content-length"] = String(bodyLength(body));
-    // TLS protects the body from change; without it the signature does.
-    const payloadHash = origin.startsWith("https:") ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
+    const payloadHash = this.#isTls ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
     const credentials = await this.credentials();
     const signed = { method, path, query, headers, payloadHash, credentials, region, service, now: this.#now() };
     const encoded = encodeQuery(query);

@@ -7,6 +7,7 @@ import { bodyTarget, contextTarget, envelopeTarget, instructionTarget } from "./
 import { messageTarget } from "./esdk.ts";
 import { headFileTarget, namesTarget } from "./files.ts";
 import { faultTarget, resourceTarget } from "./gcs.ts";
+import { httpTarget } from "./http.ts";
 import { answerTarget, keyFileTarget, wrappedTarget } from "./kms.ts";
 import { pageTarget, recordTarget, wholeTarget } from "./ledger.ts";
 import { luaTarget, payloadTarget, windowTarget } from "./pipeline.ts";
@@ -24,6 +25,7 @@ export const TARGETS: readonly Target[] = [
   keysetTarget,
   xmlTarget,
   endpointTarget,
+  httpTarget,
   listTarget,
   refusalTarget,
   headTarget,

@@ -33,7 +33,7 @@ beforeAll(async () => {
     forcePathStyle: true,
     requestChecksumCalculation: "WHEN_REQUIRED",
   });
-  for (const Bucket of ["laws", "more"]) await client.send(new CreateBucketCommand({ Bucket }));
+  for (const Bucket of ["laws-socket", "laws-undici", "more"]) await client.send(new CreateBucketCommand({ Bucket }));
 }, 120_000);
 
 afterAll(async () => {
@@ -52,12 +52,15 @@ const openBucket = (bucket: string, options: Partial<S3Options> = {}): Promise<O
   });
 
 describe.skipIf(missing !== undefined)(`Ceph RGW (${missing ?? "installed"})`, () => {
-  storeSuite("Ceph RGW", async () => ({ store: await openBucket("laws"), cleanup: async () => {} }), {
-    skip: {
-      "of two uploads completed at once under one key, one becomes the object":
-        "seen: of two Completes at once Ceph lets both win, whatever their conditions; the look before is all there is",
-    },
-  });
+  for (const http of ["socket", "undici"] as const) {
+    const open = async () => ({ store: await openBucket(`laws-${http}`, { http }), cleanup: async () => {} });
+    storeSuite(`Ceph RGW over ${http}`, open, {
+      skip: {
+        "of two uploads completed at once under one key, one becomes the object":
+          "seen: of two Completes at once Ceph lets both win, whatever their conditions; the look before is all there is",
+      },
+    });
+  }
 
   describe("beyond the laws", () => {
     let store: ObjectStore;
