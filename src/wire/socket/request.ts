@@ -1,4 +1,5 @@
 /** A request on its way: its head as one text, who waits for its answer, and who may call it off. */
+import { onAbort } from "../../core/abort.ts";
 import type { HttpBody, HttpRequest, HttpResponse } from "../http.ts";
 import { bodyLength, checkSendable, unsendable } from "../sendable.ts";
 
@@ -20,6 +21,7 @@ export class Exchange {
   readonly #reject: (error: unknown) => void;
   readonly #signal: AbortSignal;
   #carrier: Carrier | undefined;
+  #leave: (() => void) | undefined;
 
   constructor(
     request: HttpRequest,
@@ -37,23 +39,20 @@ export class Exchange {
     this.#signal = signal;
   }
 
-  /** From now on an abort is told to `carrier`; one listener a request. */
+  /** From now on an abort is told to `carrier`. */
   watch(carrier: Carrier): void {
-    if (this.#carrier === undefined) this.#signal.addEventListener("abort", this);
+    this.#leave ??= onAbort(this.#signal, () => {
+      const told = this.#carrier;
+      this.unwatch();
+      told?.abort(this, this.#signal.reason);
+    });
     this.#carrier = carrier;
   }
 
-  /** By the signal. */
-  handleEvent(): void {
-    const carrier = this.#carrier;
-    this.unwatch();
-    carrier?.abort(this, this.#signal.reason);
-  }
-
   unwatch(): void {
-    if (this.#carrier === undefined) return;
+    this.#leave?.();
+    this.#leave = undefined;
     this.#carrier = undefined;
-    this.#signal.removeEventListener("abort", this);
   }
 
   reject(error: unknown): void {
