@@ -110,9 +110,9 @@ lossClass(6, "failed listing taken for empty", [
         without: "the doubt after a listing that failed, and the create-only put behind it",
         changes: [
           {
-            module: "transfer/page",
-            find: "catch {\n        whole = false;",
-            replace: "catch {\n        whole = true;",
+            module: "transfer/standing",
+            find: "(standing.#whole = false)",
+            replace: "(standing.#whole = true)",
           },
           { module: "store/gcs/upload", find: `return "0";`, replace: "return undefined;" },
         ],
