@@ -109,12 +109,12 @@ async function openDriver(url: StoreUrl, shore: Shore, budgets: Budgets): Promis
     return openGcsStore({ ...common, ...given({ anonymous, credentialsFile, userProject }) });
   }
   const { openS3Store } = await import("./store/s3/s3.ts");
-  const { region, profile, pathStyle, requesterPays } = shore;
+  const { region, profile, pathStyle, requesterPays, unsignedPayload } = shore;
   const credentials = resolveCredentials(shore.credentials);
   const customerKeys = shore.customerKeys?.map(customerKey);
   return openS3Store({
     ...common,
-    ...given({ region, profile, pathStyle, requesterPays, credentials, customerKeys }),
+    ...given({ region, profile, pathStyle, requesterPays, unsignedPayload, credentials, customerKeys }),
   });
 }
 

@@ -216,7 +216,15 @@ function allowedKey(text: string): KeyUri {
   );
 }
 
-const S3_ONLY = ["region", "pathStyle", "profile", "credentials", "requesterPays", "customerKeys"] as const;
+const S3_ONLY = [
+  "region",
+  "pathStyle",
+  "profile",
+  "credentials",
+  "requesterPays",
+  "unsignedPayload",
+  "customerKeys",
+] as const;
 const GCS_ONLY = ["credentialsFile", "anonymous", "userProject"] as const;
 const REMOTE_ONLY = ["endpoint", "caFile", "allowInsecureEndpoint"] as const;
 const STRANGERS = { s3: GCS_ONLY, gs: S3_ONLY, file: [...S3_ONLY, ...GCS_ONLY, ...REMOTE_ONLY] } as const;

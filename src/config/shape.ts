@@ -65,6 +65,9 @@ export const shoreShape = z.strictObject({
   ...access,
   pathStyle: flag("Put the bucket into the path, not the host name (S3)"),
   requesterPays: flag("Agree to be billed for requests (S3)"),
+  unsignedPayload: flag(
+    "Over plain http, leave bodies out of the signature: cheaper, and only for networks that nobody else writes to (S3)",
+  ),
   userProject: text.optional().describe("Project that is billed for requests (GCS)"),
   customerKeys: z.array(reference).min(1).max(16).optional().describe("SSE-C keys to try, each base64 of 32 bytes"),
   kms: kms.optional(),

@@ -40,6 +40,7 @@ export interface Shore {
   readonly credentialsFile?: string | undefined;
   readonly anonymous?: boolean | undefined;
   readonly requesterPays?: boolean | undefined;
+  readonly unsignedPayload?: boolean | undefined;
   readonly userProject?: string | undefined;
   readonly allowInsecureEndpoint?: boolean | undefined;
   /** References to customer-provided keys (SSE-C), each base64 of 32 bytes. */

@@ -4,6 +4,7 @@ import { crc32cInPassing, crc32cOfEnd } from "../core/crc32c.ts";
 import { SealiftError } from "../core/error.ts";
 import { Held } from "../core/held.ts";
 import type { ByteStream } from "../core/object.ts";
+import { giveBack } from "../wire/buffers.ts";
 import { checksum, cut } from "./fit.ts";
 import type { PutOptions } from "./store.ts";
 
@@ -89,6 +90,8 @@ class PartBuffer {
     const rest = this.#inHand().fill(chunk);
     const fitting = rest.length === 0 ? chunk : chunk.subarray(0, chunk.length - rest.length);
     this.#crcSoFar = crc32cInPassing(fitting, this.#crcSoFar);
+    // It is copied, and whoever yields a chunk reads it no more.
+    if (rest.length === 0) giveBack(chunk);
     return rest;
   }
 

@@ -67,6 +67,7 @@ interface Reach {
   readonly endpoint: string;
   readonly ca?: string;
   readonly allowInsecureEndpoint?: boolean;
+  readonly unsignedPayload?: boolean;
 }
 const openS3 = async (reach: Reach): Promise<ObjectStore> =>
   keep(await openS3Store({ bucket: "bucket", region, credentials, pathStyle: true, buffer, ...reach }));
@@ -122,16 +123,16 @@ describe("plain http", () => {
     }
   });
 
-  it("to this machine carries a signed body; only over TLS is it left to TLS", async () => {
-    const [open, closed] = [await proxy(s3.url), await proxy(s3.url, { tls: authority })];
-    for (const { url } of [open, closed]) {
-      const store = await openS3({ endpoint: url, ca: authority.cert });
+  it("to this machine carries a signed body; it is left to TLS where there is TLS, and to nobody where the job says so", async () => {
+    const [open, trusted, closed] = [await proxy(s3.url), await proxy(s3.url), await proxy(s3.url, { tls: authority })];
+    for (const one of [open, trusted, closed]) {
+      const store = await openS3({ endpoint: one.url, ca: authority.cert, unsignedPayload: one === trusted });
       const options = { sizeBytes: BYTES.length, attributes: bare, condition: "any" as const, signal: NEVER };
       await store.put("signed", once(BYTES), options);
     }
     const hashes = (at: Proxy) => at.seen.map(({ headers }) => headers["x-amz-content-sha256"]);
     expect(hashes(open).every((hash) => /^[0-9a-f]{64}$/.test(String(hash)))).toBe(true);
-    expect(hashes(closed)).toEqual(["UNSIGNED-PAYLOAD"]);
+    expect([hashes(trusted), hashes(closed)]).toEqual([["UNSIGNED-PAYLOAD"], ["UNSIGNED-PAYLOAD"]]);
   });
 });
 

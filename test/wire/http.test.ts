@@ -16,6 +16,8 @@ httpSuite("undici", {
   "another version is no answer, and its connection no other's": "its parser knows the status line of HTTP/2.0",
   "headers are in lower case, trimmed, joined where repeated, one character a byte": "it reads values as UTF-8",
   "a connection is used again, the one used last first": "its pool takes the first that is free",
+  "a question that meets the end of a kept connection is asked once more on another, and only once":
+    "it leaves that to whoever asked",
   "a length that is not the body's is refused before anything is sent": "it calls that a fault of the connection",
   "an answer before the body is read is heard, and the connection not used again":
     "it writes the next request behind what is left of the body",

@@ -8,6 +8,7 @@ import type { Budget } from "../../core/budget.ts";
 import { crc32c, crc32cText } from "../../core/crc32c.ts";
 import { SealiftError } from "../../core/error.ts";
 import type { ByteStream } from "../../core/object.ts";
+import { giveBack } from "../../wire/buffers.ts";
 import type { HttpResponse } from "../../wire/http.ts";
 import { changed, checksum, cut } from "../fit.ts";
 import { partsOf } from "../parts.ts";
@@ -179,6 +180,7 @@ async function* chunks(
       filled += some.length;
       at += some.length;
     }
+    giveBack(piece);
   }
   signal.throwIfAborted();
   if (total !== sizeBytes) throw cut(key, total, sizeBytes);

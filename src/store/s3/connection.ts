@@ -20,6 +20,8 @@ export interface ConnectionOptions {
   readonly pathStyle?: boolean | undefined;
   readonly ca?: string | undefined;
   readonly requesterPays?: boolean | undefined;
+  /** Over plain http, bodies are proven by their CRC32C alone, which the signature holds. */
+  readonly unsignedPayload?: boolean | undefined;
   readonly allowInsecureEndpoint?: boolean | undefined;
   readonly connections?: number | undefined;
   readonly http?: HttpKind | undefined;
@@ -125,7 +127,7 @@ export class Connection {
   readonly #door: Door;
   readonly #host: string;
   /** TLS protects bodies from change; without it their signature does, also on this machine, where a tunnel may begin. */
-  readonly #isTls: boolean;
+  readonly #signsBodies: boolean;
   readonly #http: HttpClient;
   readonly #sdk: S3Client;
   readonly #now: () => Date;
@@ -136,7 +138,7 @@ export class Connection {
     this.name = `s3://${options.bucket} at ${door.origin}`;
     this.#door = door;
     this.#host = new URL(door.origin).host;
-    this.#isTls = door.origin.startsWith("https:");
+    this.#signsBodies = !door.origin.startsWith("https:") && options.unsignedPayload !== true;
     this.#http = new HttpClient({
       origin: door.origin,
       ca: options.ca,
@@ -161,7 +163,7 @@ export class Connection {
     const query = request.query ?? {};
     const headers: Record<string, string> = { ...request.headers, ...this.#extra, host: this.#host };
     if (method === "PUT" || method === "POST") headers["content-length"] = String(bodyLength(body));
-    const payloadHash = this.#isTls ? UNSIGNED_PAYLOAD : bodySha256(body ?? "");
+    const payloadHash = this.#signsBodies ? bodySha256(body ?? "") : UNSIGNED_PAYLOAD;
     const credentials = await this.credentials();
     const signed = { method, path, query, headers, payloadHash, credentials, region, service, now: this.#now() };
     const encoded = encodeQuery(query);

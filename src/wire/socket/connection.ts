@@ -25,6 +25,8 @@ export interface Owner {
   free(connection: Connection): void;
   /** It carries none any more. `error`: it never came to be. */
   gone(connection: Connection, error: unknown): void;
+  /** Its request met the end of a kept connection, and nothing was heard of it. */
+  again(exchange: Exchange): void;
 }
 
 /** In ticks. */
@@ -51,6 +53,10 @@ export class Connection implements AnswerSink, Flow, Carrier {
   /** The part of a body that the socket was told to read to. */
   #target: Buffer | undefined;
   #isSent = true;
+  /** It has carried a request before this one. */
+  #isKept = false;
+  /** Something of the answer has come. */
+  #isHeard = false;
   #isPaused = false;
   #isHeld = true;
   /** The tick at which something last moved. */
@@ -67,7 +73,7 @@ export class Connection implements AnswerSink, Flow, Carrier {
       callback: (count: number, bytes: Uint8Array) => this.#read(count, bytes),
     };
     this.#socket = door.open(onread, () => this.#opened());
-    this.#socket.on("error", (error) => this.#fail(networkError(error, this.origin)));
+    this.#socket.on("error", (error) => this.#lost(networkError(error, this.origin)));
     this.#socket.on("end", () => this.#ended());
     this.#socket.on("close", () => this.#ended());
   }
@@ -91,6 +97,7 @@ export class Connection implements AnswerSink, Flow, Carrier {
     exchange.watch(this);
     this.#parser.begin(exchange.method);
     this.#isSent = false;
+    this.#isHeard = false;
     transmit(this.#socket, exchange, (isLast) => {
       this.#isSent = isLast;
       this.#since = this.#owner.tick;
@@ -119,6 +126,7 @@ export class Connection implements AnswerSink, Flow, Carrier {
       this.destroy();
       return false;
     }
+    this.#isHeard = true;
     try {
       const used = this.#take(count, bytes as Buffer);
       if (this.#parser.isDone) {
@@ -147,11 +155,26 @@ export class Connection implements AnswerSink, Flow, Carrier {
   #ended(): void {
     if (this.#state !== "busy") return this.#fail(this.#closed("before it was used"));
     try {
-      if (!this.#parser.close()) this.#fail(this.#closed(this.#head ? "within its answer" : "before its answer"));
+      if (!this.#parser.close()) this.#lost(this.#closed(this.#head ? "within its answer" : "before its answer"));
       else this.#complete(false);
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /**
+   * The other side may close a kept connection while the next request is on its way to it. Where that request changes nothing, it is
+   * asked once more, on another connection (RFC 9112, 9.3.1); any other is told, and whoever sent it looks what became of it.
+   */
+  #lost(error: unknown): void {
+    const exchange = this.#exchange;
+    const isAgain = this.#isKept && !this.#isHeard && exchange?.isSafe === true && !exchange.isRepeated;
+    if (this.#state !== "busy" || !isAgain) return this.#fail(error);
+    exchange.unwatch();
+    exchange.isRepeated = true;
+    this.#exchange = undefined;
+    this.#fail(error);
+    this.#owner.again(exchange);
   }
 
   #closed(when: string): SealiftError {
@@ -185,6 +208,7 @@ export class Connection implements AnswerSink, Flow, Carrier {
     if (!isExact || !isWritten || !head.keeps || keptMs <= 0) return this.destroy();
     this.#staleAtMs = performance.now() + keptMs;
     this.#state = "idle";
+    this.#isKept = true;
     this.#since = this.#owner.tick;
     this.#owner.free(this);
   }

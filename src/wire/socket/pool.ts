@@ -85,6 +85,14 @@ export class Pool implements Owner, Carrier {
     this.#grow();
   }
 
+  /** Not on one that has been kept as long: unless there is room for no other. */
+  again(exchange: Exchange): void {
+    if (this.#isClosed || this.#all.size >= this.#max) return this.run(exchange);
+    exchange.watch(this);
+    this.#waiting.add(exchange);
+    this.#grow();
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     const waiting = [...this.#waiting];

@@ -18,6 +18,10 @@ export class Exchange {
   readonly body: HttpBody | undefined;
   readonly bodyBytes: number;
   readonly resolve: (response: HttpResponse) => void;
+  /** It changes nothing over there, and may be asked again (RFC 9110, 9.2.1). */
+  readonly isSafe: boolean;
+  /** Asked for the second time. */
+  isRepeated = false;
   readonly #reject: (error: unknown) => void;
   readonly #signal: AbortSignal;
   #carrier: Carrier | undefined;
@@ -33,6 +37,7 @@ export class Exchange {
     this.method = method;
     this.body = body;
     this.bodyBytes = bodyLength(body);
+    this.isSafe = (method === "GET" || method === "HEAD") && this.bodyBytes === 0;
     this.head = headText(request, to, this.bodyBytes);
     this.resolve = settle.resolve;
     this.#reject = settle.reject;

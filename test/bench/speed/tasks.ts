@@ -59,10 +59,20 @@ export function shoresOf(world: Places, route: Route) {
   const ca = caFile === undefined ? {} : { caFile };
   const onAws = (region: string) => ({ region, credentials, ...ca });
   return {
-    source: { endpoint: source.url, ...onAws("us-east-1"), kms: { endpoint: kms.url, ...onAws("us-east-1") } },
+    source: {
+      endpoint: source.url,
+      unsignedPayload: true,
+      ...onAws("us-east-1"),
+      kms: { endpoint: kms.url, ...onAws("us-east-1") },
+    },
     destination:
       route === "s3"
-        ? { endpoint: destination.url, ...onAws("eu-west-1"), kms: { endpoint: kms.url, ...onAws("eu-west-1") } }
+        ? {
+            endpoint: destination.url,
+            unsignedPayload: true,
+            ...onAws("eu-west-1"),
+            kms: { endpoint: kms.url, ...onAws("eu-west-1") },
+          }
         : { endpoint: gcs.url, anonymous: true, ...ca, kms: { endpoint: googleKms.url, anonymous: true, ...ca } },
   };
 }

@@ -84,7 +84,7 @@ const closedIdle = law("a connection that the other side closes while idle is no
 });
 
 const race = law(
-  "a kept connection that ends before a byte of the answer is NET_UNREACHABLE, to be tried again",
+  "a kept connection that ends before a byte of the answer to a change is NET_UNREACHABLE, to be tried again",
   async (world) => {
     for (const end of ["end", "destroy", "resetAndDestroy"] as const) {
       const server = await world.serve(
@@ -92,9 +92,29 @@ const race = law(
       );
       const client = world.client(server.origin);
       expect(await textOf(client)).toBe("here");
-      expect(await failure(textOf(client, "/race"))).toMatchObject({ code: "NET_UNREACHABLE", retry: "later" });
+      const change = { method: "PUT", body: "new" };
+      expect(await failure(textOf(client, "/race", change))).toMatchObject({ code: "NET_UNREACHABLE", retry: "later" });
       expect(server.seen.length).toBe(2);
       expect(await textOf(client)).toBe("here");
+    }
+  },
+);
+
+const again = law(
+  "a question that meets the end of a kept connection is asked once more on another, and only once",
+  async (world) => {
+    for (const end of ["end", "destroy", "resetAndDestroy"] as const) {
+      let races = 0;
+      const server = await world.serve(
+        ({ path }, socket) => void (path === "/" || ++races === 2 ? socket.write(ok("here")) : socket[end]()),
+      );
+      const client = world.client(server.origin);
+      expect(await textOf(client)).toBe("here");
+      expect(await textOf(client, "/race")).toBe("here");
+      expect([server.seen.length, server.sockets.length]).toEqual([3, 2]);
+      // On a new connection there is nothing to have met, and no third time.
+      expect(await failure(textOf(client, "/race"))).toMatchObject({ code: "NET_UNREACHABLE" });
+      expect(races).toBe(4);
     }
   },
 );
@@ -272,6 +292,7 @@ export const connectionLaws: readonly Law[] = [
   own,
   closedIdle,
   race,
+  again,
   hint,
   nobody,
   abortPhases,
