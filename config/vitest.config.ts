@@ -2,8 +2,15 @@ import { defineConfig } from "vitest/config";
 
 const suite = process.env["SEALIFT_SUITE"];
 
-/** Worker processes that die, wait or are rationed, for minutes, and whole programs one after another: not for every `npm test`. */
-const SLOW = ["test/pipeline/{adopt,full,huge,hugecrash,poison,rationed}.test.ts", "test/cli/tink.test.ts"];
+/**
+ * Worker processes that die, wait or are rationed, for minutes, whole programs one after another, and the client that stands behind
+ * a flag: not for every `npm test`.
+ */
+const SLOW = [
+  "test/pipeline/{adopt,chaos,full,huge,hugecrash,poison,rationed}.test.ts",
+  "test/cli/tink.test.ts",
+  "test/wire/undici.test.ts",
+];
 
 /** Slow suites (real servers, losses, memory) have folders of their own and are run by .ci/run, not by `npm test`. */
 export default defineConfig({
