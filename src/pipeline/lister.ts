@@ -181,7 +181,7 @@ async function emitPage({ context, window, shard }: Turn, { header }: Page): Pro
 }
 
 /** A shard has to be worth so many pages before it is split: each split costs some twenty requests. */
-const SPLIT_PAGES_MIN = 8;
+const SPLIT_PAGES_MIN = 6;
 const SHARDS_MAX = 10_000;
 /** Part of the window up to which copiers are thought to wait for pages. */
 const HUNGRY = 0.5;
