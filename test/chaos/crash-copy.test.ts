@@ -1,3 +1,3 @@
 import { crashes } from "./crash.ts";
 
-crashes(["object", "done"]);
+crashes(["object", "standing", "done"]);

@@ -17,7 +17,7 @@ const OBJECTS = 80;
 /** Locks of two seconds, sweeps of two seconds, a backoff or two; the machine may be slow. */
 const ENDS_MS = 90_000;
 /** Each is in one file. */
-export const STEPS = ["page", "split", "object", "done", "big", "finalize"] as const;
+export const STEPS = ["page", "split", "object", "standing", "done", "big", "finalize"] as const;
 
 let world: World | undefined;
 
